@@ -1,0 +1,24 @@
+// Exports by name, types apart. For end users first, for those who build on the engine after.
+
+export type {
+  Body,
+  BodySink,
+  Connection,
+  Flow,
+  HeaderCase,
+  HeaderList,
+  HttpVersion,
+  Service,
+  Sink,
+} from "./exchange.js";
+export { Exchange, noFlow, noHeaders } from "./exchange.js";
+export {
+  type ErrorOrigin,
+  type ErrorRow,
+  ExchangeError,
+  isExchangeError,
+  type Progress,
+  type TransportErrorCode,
+  transportError,
+  transportErrors,
+} from "./exchange-error.js";
