@@ -1,1 +1,9 @@
-export {};
+export type {
+  PolicyDefault,
+  PolicyDocument,
+  QuotaDocument,
+  QuotaOverrideDocument,
+  RateLimitDocument,
+  RuleAction,
+  RuleDocument,
+} from "./policy-document.js";

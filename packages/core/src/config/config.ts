@@ -1,0 +1,265 @@
+import type { PolicyDefault, RateLimitDocument, RuleDocument } from "@selvage/policy";
+
+/** What traffic to a plain endpoint is spoken in. Meshed endpoints always get HTTP/2. */
+export type EndpointProtocol = "h1" | "h2";
+
+/** A host (name, IPv4, or IPv6 without brackets) and a port. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * The configuration of a mesh, complete and deep-frozen: every default is filled in, every duration is a number of
+ * milliseconds (fields that end in `Ms`; 0 means "none" unless the field says otherwise), every path is absolute. It is
+ * the same for the library, the shim and the gateway. Made by `loadConfig`, never by hand.
+ */
+export interface MeshConfig {
+  readonly workload: WorkloadConfig;
+  /** Where local state (development CA, registry) is kept; `undefined`: whoever needs it picks the place. */
+  readonly stateDir: string | undefined;
+  readonly identity: IdentityConfig;
+  readonly inbound: InboundConfig;
+  readonly outbound: OutboundConfig;
+  /** `null`: no admin server. */
+  readonly admin: AdminConfig | null;
+  readonly telemetry: TelemetryConfig;
+  readonly drain: DrainConfig;
+  /** `NODE_ENV` is `production`. */
+  readonly production: boolean;
+  /** The `selvage.yaml` that was read, absolute; `null`: none. */
+  readonly file: string | null;
+  /** Path of a field to where it was set: a file, a `SELVAGE_*` variable, or `options`. Defaults are not listed. */
+  readonly origins: Readonly<Record<string, string>>;
+  /** What is allowed but probably not meant, to be logged once at start. */
+  readonly warnings: readonly string[];
+}
+
+export interface WorkloadConfig {
+  readonly name: string;
+  readonly namespace: string;
+  readonly trustDomain: string;
+  /** `spiffe://<trustDomain>/ns/<namespace>/sa/<name>`: the identity that the dev and ca sources ask for. */
+  readonly id: string;
+}
+
+/** Where a trust bundle of another trust domain comes from. */
+export type FederatedBundle =
+  | { readonly trustDomain: string; readonly file: string }
+  | { readonly trustDomain: string; readonly url: string };
+
+/** A token is read from its file each time it is needed, so that it may rotate, or given as a value. */
+export type TokenConfig = { readonly file: string } | { readonly value: string };
+
+export interface DevIdentityConfig {
+  readonly source: "dev";
+  readonly lifetimeMs: number;
+  readonly federation: readonly FederatedBundle[];
+}
+
+export interface FilesIdentityConfig {
+  readonly source: "files";
+  readonly cert: string;
+  readonly key: string;
+  readonly bundle: string;
+  readonly federation: readonly FederatedBundle[];
+}
+
+export interface SpiffeIdentityConfig {
+  readonly source: "spiffe";
+  /** `unix:///path` or `tcp://ip:port`, as the SPIFFE Workload Endpoint specification writes it. */
+  readonly socket: string;
+  readonly federation: readonly FederatedBundle[];
+}
+
+export interface CaIdentityConfig {
+  readonly source: "ca";
+  readonly address: HostPort;
+  readonly token: TokenConfig;
+  readonly bundle: string;
+  /** The identity that the authority has to prove; `null`: any that the bundle vouches for. */
+  readonly serverId: string | null;
+  readonly lifetimeMs: number;
+  readonly federation: readonly FederatedBundle[];
+}
+
+export type IdentityConfig = DevIdentityConfig | FilesIdentityConfig | SpiffeIdentityConfig | CaIdentityConfig;
+
+export interface InboundConfig {
+  readonly host: string;
+  /** 0: a free port. */
+  readonly port: number;
+  /** Where the shim finds its app; the library does not use it. */
+  readonly app: HostPort;
+  /** What others are told to connect to; `null`: the address that was bound. */
+  readonly advertise: HostPort | null;
+  readonly policy: PolicyConfig;
+  readonly maxInFlight: number;
+  readonly probes: ProbesConfig;
+  /** Whether connections without TLS are served (policy decides then, with no peer) or closed. */
+  readonly plaintext: "allow" | "refuse";
+}
+
+export interface PolicyConfig {
+  readonly default: PolicyDefault;
+  /** A policy document; then `rules` and `rateLimit` come from it. `loadPolicy` reads it. */
+  readonly file: string | null;
+  readonly rules: readonly RuleDocument[];
+  readonly rateLimit: RateLimitDocument | null;
+}
+
+export interface ProbesConfig {
+  /** Exact paths that GET and HEAD reach without an identity, whatever policy says. */
+  readonly paths: readonly string[];
+}
+
+export interface OutboundConfig {
+  /** The shim's listener on loopback. 0: a free port. */
+  readonly port: number;
+  /** Keyed by authority, lower case. */
+  readonly services: Readonly<Record<string, ServiceConfig>>;
+  /** For authorities that `services` does not name. */
+  readonly defaults: ServiceSettings;
+  readonly queue: QueueConfig;
+  readonly maxInFlight: number;
+}
+
+export interface QueueConfig {
+  /** Requests that may wait for an endpoint, per authority. */
+  readonly capacity: number;
+  /** How long there may be no available endpoint before whatever waits fails at once. */
+  readonly failFastMs: number;
+}
+
+/** What can be said once for all authorities, and again for one. */
+export interface ServiceSettings {
+  /** For plain endpoints that do not say it themselves. */
+  readonly protocol: EndpointProtocol;
+  /** The whole exchange, attempts and backoff included. 0: none. */
+  readonly timeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly retry: RetryConfig;
+  /** In the order they were written. The most specific match wins (Gateway API), the first of equals. */
+  readonly routes: readonly RouteConfig[];
+  readonly retryBudget: RetryBudgetConfig;
+  readonly balancer: BalancerConfig;
+  readonly failureAccrual: FailureAccrualConfig;
+}
+
+export interface ServiceConfig extends ServiceSettings {
+  readonly authority: string;
+  /** `null`: found as for an authority that is not configured. */
+  readonly endpoints: EndpointsConfig | null;
+  /** The identity every endpoint has to prove, unless the endpoint names its own. `null`: nothing is said here. */
+  readonly identity: string | null;
+}
+
+export type EndpointsConfig =
+  | { readonly kind: "list"; readonly list: readonly EndpointConfig[] }
+  | { readonly kind: "dns"; readonly address: HostPort }
+  | { readonly kind: "file"; readonly file: string }
+  | { readonly kind: "local" };
+
+export interface EndpointConfig {
+  readonly host: string;
+  readonly port: number;
+  /** `null`: plain. The service's identity is filled in already. */
+  readonly identity: string | null;
+  readonly zone: string | null;
+  /** Share of requests relative to the others. 0: none. */
+  readonly weight: number;
+  readonly protocol: EndpointProtocol;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface RetryConfig {
+  /** Attempts after the first. 0: no retries. */
+  readonly limit: number;
+  /** Time for one attempt, also the first. 0: none. Always below the timeout when both are set. */
+  readonly perTryTimeoutMs: number;
+  readonly statuses: readonly number[];
+  /** Methods that may be retried after the peer may have acted. What was provably unsent may be retried whatever the method. */
+  readonly methods: readonly string[];
+  readonly backoff: BackoffConfig;
+}
+
+export interface BackoffConfig {
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** The wait is `base + U(0, base × jitter)`, at most `maxMs`. */
+  readonly jitter: number;
+}
+
+export interface RouteConfig {
+  /** As written, or the method and path that it matches. A metric label. */
+  readonly name: string;
+  readonly match: RouteMatchConfig;
+  readonly timeoutMs: number;
+  readonly retry: RetryConfig;
+}
+
+export interface RouteMatchConfig {
+  /** Against the path as `normalizePath` of @selvage/policy gives it. */
+  readonly path: PathMatchConfig;
+  /** `null`: any. */
+  readonly method: string | null;
+  /** All must match; a repeated header matches when one of its values does. Names are lower case. */
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+}
+
+/**
+ * `exact`: the path is `value`. `prefix`: the path is `value` or starts with `value + "/"` (whole segments); the
+ * prefix that matches everything has the value `""`.
+ */
+export interface PathMatchConfig {
+  readonly kind: "exact" | "prefix";
+  readonly value: string;
+}
+
+export interface RetryBudgetConfig {
+  /** Retries per original request. */
+  readonly ratio: number;
+  readonly minPerSecond: number;
+  readonly ttlMs: number;
+}
+
+export interface BalancerConfig {
+  /** What an endpoint is taken to need before it was measured. */
+  readonly defaultRttMs: number;
+  readonly decayMs: number;
+}
+
+export interface FailureAccrualConfig {
+  /** Failures in a row that eject an endpoint. 0: never. */
+  readonly consecutiveFailures: number;
+  readonly minPenaltyMs: number;
+  readonly maxPenaltyMs: number;
+  readonly jitter: number;
+  /** `null`: endpoints are not ejected by their success rate. */
+  readonly successRate: SuccessRateConfig | null;
+}
+
+export interface SuccessRateConfig {
+  /** Ejected below this share of successes. */
+  readonly threshold: number;
+  readonly windowMs: number;
+  readonly minRequests: number;
+}
+
+export interface AdminConfig {
+  readonly host: string;
+  /** 0: a free port. */
+  readonly port: number;
+}
+
+export interface TelemetryConfig {
+  /** Spans are made and trace context is passed on. Without an OpenTelemetry SDK in the process they cost next to nothing. */
+  readonly traces: boolean;
+}
+
+export interface DrainConfig {
+  /** How long requests in flight get before their connections are cut. */
+  readonly timeoutMs: number;
+  /** How long new requests are still taken after readiness failed, so that others can notice. */
+  readonly delayMs: number;
+}

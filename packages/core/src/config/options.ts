@@ -1,0 +1,249 @@
+import type { PolicyDefault, RateLimitDocument, RuleDocument } from "@selvage/policy";
+import type { EndpointProtocol } from "./config.js";
+
+/**
+ * Milliseconds as a number, or text as in GEP-2257 (`"300ms"`, `"1m30s"`) with fractions allowed (`"1.5s"`).
+ */
+export type Duration = number | string;
+
+/**
+ * The configuration as people write it, in `selvage.yaml` or as an object: everything is optional, and
+ * docs/configuration.md lists every field. Unknown fields are errors. `loadConfig` makes a `MeshConfig` of it.
+ */
+export interface MeshOptions {
+  workload?: WorkloadOptions | undefined;
+  /** Where local state (development CA, registry) is kept. */
+  stateDir?: string | undefined;
+  /** @defaultValue `{ source: "dev" }` */
+  identity?: IdentityOptions | undefined;
+  inbound?: InboundOptions | undefined;
+  outbound?: OutboundOptions | undefined;
+  /** `false`: no admin server. */
+  admin?: AdminOptions | false | undefined;
+  telemetry?: TelemetryOptions | undefined;
+  drain?: DrainOptions | undefined;
+}
+
+export interface WorkloadOptions {
+  /** @defaultValue the name in the nearest package.json, or that of the directory */
+  name?: string | undefined;
+  /** @defaultValue `"default"` */
+  namespace?: string | undefined;
+  /** @defaultValue `"dev.selvage"` */
+  trustDomain?: string | undefined;
+}
+
+export interface FederationOptions {
+  /** Trust domain to the file or https URL of its bundle. */
+  bundles?: Record<string, string> | undefined;
+}
+
+export interface DevIdentityOptions {
+  source?: "dev" | undefined;
+  /** @defaultValue `"24h"` */
+  lifetime?: Duration | undefined;
+  federation?: FederationOptions | undefined;
+}
+
+export interface FilesIdentityOptions {
+  source: "files";
+  /** PEM file: the SVID, then its intermediates. */
+  cert: string;
+  /** PEM file: the private key. */
+  key: string;
+  /** PEM file: the trust bundle. */
+  bundle: string;
+  federation?: FederationOptions | undefined;
+}
+
+export interface SpiffeIdentityOptions {
+  source: "spiffe";
+  /** @defaultValue the variable `SPIFFE_ENDPOINT_SOCKET` */
+  socket?: string | undefined;
+  federation?: FederationOptions | undefined;
+}
+
+export interface CaIdentityOptions {
+  source: "ca";
+  /** `host:port` or `https://host:port`. */
+  address: string;
+  /** The file that holds the token, or the token itself. */
+  token: string | { value: string };
+  /** PEM file: the roots that vouch for the authority. */
+  bundle: string;
+  /** The SPIFFE id that the authority has to prove. */
+  serverId?: string | undefined;
+  /** @defaultValue `"24h"` */
+  lifetime?: Duration | undefined;
+  federation?: FederationOptions | undefined;
+}
+
+export type IdentityOptions = DevIdentityOptions | FilesIdentityOptions | SpiffeIdentityOptions | CaIdentityOptions;
+
+export interface InboundOptions {
+  /** @defaultValue `"0.0.0.0"` */
+  host?: string | undefined;
+  /** @defaultValue 4143 */
+  port?: number | undefined;
+  /** Where the shim finds its app. @defaultValue `"127.0.0.1:8080"` */
+  app?: string | undefined;
+  /** `host:port` that others are told to connect to. */
+  advertise?: string | undefined;
+  policy?: PolicyOptions | undefined;
+  /** @defaultValue 100000 */
+  maxInFlight?: number | undefined;
+  probes?: { paths?: string[] | undefined } | undefined;
+  /** @defaultValue `"allow"` */
+  plaintext?: "allow" | "refuse" | undefined;
+}
+
+export interface PolicyOptions {
+  /** @defaultValue `"all-authenticated"` */
+  default?: PolicyDefault | undefined;
+  /** A policy document. Excludes `rules` and `rateLimit`. */
+  file?: string | undefined;
+  rules?: RuleDocument[] | undefined;
+  rateLimit?: RateLimitDocument | undefined;
+}
+
+export interface OutboundOptions {
+  /** @defaultValue 4140 */
+  port?: number | undefined;
+  services?: Record<string, ServiceOptions> | undefined;
+  defaults?: ServiceSettingsOptions | undefined;
+  queue?: QueueOptions | undefined;
+  /** @defaultValue 100000 */
+  maxInFlight?: number | undefined;
+}
+
+export interface QueueOptions {
+  /** @defaultValue 10000 */
+  capacity?: number | undefined;
+  /** @defaultValue `"3s"` */
+  failFast?: Duration | undefined;
+}
+
+export interface ServiceSettingsOptions {
+  /** @defaultValue `"h1"` */
+  protocol?: EndpointProtocol | undefined;
+  /** @defaultValue 0 (none) */
+  timeout?: Duration | undefined;
+  /** @defaultValue `"1s"` */
+  connectTimeout?: Duration | undefined;
+  retry?: RetryOptions | undefined;
+  routes?: RouteOptions[] | undefined;
+  retryBudget?: RetryBudgetOptions | undefined;
+  balancer?: BalancerOptions | undefined;
+  failureAccrual?: FailureAccrualOptions | undefined;
+}
+
+export interface ServiceOptions extends ServiceSettingsOptions {
+  endpoints?: EndpointsOptions | undefined;
+  /** The SPIFFE id that its endpoints have to prove; `null`: plain. */
+  identity?: string | null | undefined;
+}
+
+export type EndpointsOptions = (string | EndpointOptions)[] | { dns: string } | { file: string } | { local: true };
+
+export interface EndpointOptions {
+  /** `host:port` */
+  address: string;
+  identity?: string | null | undefined;
+  zone?: string | undefined;
+  /** @defaultValue 1 */
+  weight?: number | undefined;
+  protocol?: EndpointProtocol | undefined;
+  labels?: Record<string, string> | undefined;
+}
+
+export interface RetryOptions {
+  /** @defaultValue 1 */
+  limit?: number | undefined;
+  /** @defaultValue 0 (none) */
+  perTryTimeout?: Duration | undefined;
+  /** @defaultValue `[502, 503, 504]` */
+  statuses?: number[] | undefined;
+  /** @defaultValue `["GET", "HEAD", "OPTIONS", "TRACE"]` */
+  methods?: string[] | undefined;
+  backoff?: BackoffOptions | undefined;
+}
+
+export interface BackoffOptions {
+  /** @defaultValue `"25ms"` */
+  min?: Duration | undefined;
+  /** @defaultValue `"250ms"` */
+  max?: Duration | undefined;
+  /** @defaultValue 1 */
+  jitter?: number | undefined;
+}
+
+export interface RouteOptions {
+  name?: string | undefined;
+  match?: RouteMatchOptions | undefined;
+  timeout?: Duration | undefined;
+  retry?: RetryOptions | undefined;
+}
+
+export interface RouteMatchOptions {
+  /** Exact (`/a/b`) or a prefix of whole segments (`/a/*`). @defaultValue `"/*"` */
+  path?: string | undefined;
+  method?: string | undefined;
+  headers?: Record<string, string> | undefined;
+}
+
+export interface RetryBudgetOptions {
+  /** @defaultValue 0.2 */
+  ratio?: number | undefined;
+  /** @defaultValue 10 */
+  minPerSecond?: number | undefined;
+  /** @defaultValue `"10s"` */
+  ttl?: Duration | undefined;
+}
+
+export interface BalancerOptions {
+  /** @defaultValue `"30ms"` */
+  defaultRtt?: Duration | undefined;
+  /** @defaultValue `"10s"` */
+  decay?: Duration | undefined;
+}
+
+export interface FailureAccrualOptions {
+  /** @defaultValue 7 */
+  consecutiveFailures?: number | undefined;
+  /** @defaultValue `"1s"` */
+  minPenalty?: Duration | undefined;
+  /** @defaultValue `"60s"` */
+  maxPenalty?: Duration | undefined;
+  /** @defaultValue 0.5 */
+  jitter?: number | undefined;
+  /** Absent: off. */
+  successRate?: SuccessRateOptions | undefined;
+}
+
+export interface SuccessRateOptions {
+  /** @defaultValue 0.8 */
+  threshold?: number | undefined;
+  /** @defaultValue `"10s"` */
+  window?: Duration | undefined;
+  /** @defaultValue 5 */
+  minRequests?: number | undefined;
+}
+
+export interface AdminOptions {
+  /** @defaultValue `"127.0.0.1"` */
+  host?: string | undefined;
+  /** @defaultValue 4191 */
+  port?: number | undefined;
+}
+
+export interface TelemetryOptions {
+  /** @defaultValue true */
+  traces?: boolean | undefined;
+}
+
+export interface DrainOptions {
+  /** @defaultValue `"30s"` */
+  timeout?: Duration | undefined;
+  /** @defaultValue 0 */
+  delay?: Duration | undefined;
+}
