@@ -145,7 +145,7 @@ export class LocalRegistry {
     const key = JSON.stringify(found);
     if (key === watched.last) return;
     watched.last = key;
-    watched.listener.onUpdate(found.map((entry): EndpointAddress => ({ address: entry.address, identity: entry.identity })));
+    watched.listener.onUpdate(found.map(endpointOf));
   }
 
   #read(): RegistryEntry[] {
@@ -170,6 +170,15 @@ export class LocalRegistry {
     }
     return entries;
   }
+}
+
+function endpointOf(entry: RegistryEntry): EndpointAddress {
+  const colon = entry.address.lastIndexOf(":");
+  return {
+    host: entry.address.slice(0, colon).replace(/^\[|\]$/g, ""),
+    port: Number(entry.address.slice(colon + 1)),
+    identity: entry.identity,
+  };
 }
 
 class RegistryWatch {
