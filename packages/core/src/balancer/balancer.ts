@@ -1,0 +1,277 @@
+import type { Exchange, ExchangeError, Service, Sink } from "@selvage/http2";
+import type { BalancerConfig, FailureAccrualConfig, QueueConfig } from "../config/config.js";
+import { meshError } from "../errors.js";
+import { FailureAccrual, failureAccrualDefaults } from "../resilience/failure-accrual.js";
+import type { EndpointAddress } from "../resolver/resolver.js";
+import type { Clock } from "../runtime/clock.js";
+import type { Random } from "../runtime/random.js";
+import { type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
+import { Endpoint, type EndpointFactory, type EndpointTransport } from "./endpoint.js";
+import { pickOfTwo } from "./p2c.js";
+import { PeakEwma, peakEwmaDefaults } from "./peak-ewma.js";
+import { type Dispatcher, Waiter, WaitQueue } from "./wait-queue.js";
+
+export interface BalancingConfig {
+  readonly queue: QueueConfig;
+  /**
+   * Ejections are ignored while more than this share of endpoints is ejected: if nearly everything seems broken, then
+   * what they have in common is, and the rest should not be drowned. 1: never ignored (as Linkerd).
+   */
+  readonly panicRatio: number;
+  readonly ewma: BalancerConfig;
+  readonly accrual: FailureAccrualConfig;
+}
+
+/** Linkerd's numbers, but for `panicRatio`, which is Envoy's. */
+export const balancingDefaults: BalancingConfig = Object.freeze({
+  queue: Object.freeze({ capacity: 10_000, failFastMs: 3_000 }),
+  panicRatio: 0.5,
+  ewma: peakEwmaDefaults,
+  accrual: failureAccrualDefaults,
+});
+
+export interface BalancerParts {
+  readonly authority: string;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  readonly factory: EndpointFactory;
+  /** Puts an endpoint's own layers around its transport. */
+  readonly wrap: (endpoint: Endpoint, transport: EndpointTransport) => Service;
+}
+
+/** Knows the endpoints of one authority, picks one for each attempt, and keeps exchanges while none is ready. */
+export class Balancer {
+  readonly config: BalancingConfig;
+  readonly #parts: BalancerParts;
+  /** All, by key: slowly changing, never touched by a request. */
+  #endpoints = new Map<string, Endpoint>();
+  /** Those with a weight. */
+  readonly #eligible: Endpoint[] = [];
+  /** Those that are not ejected. */
+  readonly #ready: Endpoint[] = [];
+  readonly #queue = new WaitQueue();
+  readonly #failFastTimer: FailFastTimer;
+  #failFast = false;
+  #resolved = false;
+  #failure: Error | null = null;
+  #closed = false;
+
+  constructor(parts: BalancerParts, config: BalancingConfig = balancingDefaults) {
+    this.#parts = parts;
+    this.config = config;
+    this.#failFastTimer = new FailFastTimer(this);
+  }
+
+  get endpoints(): Iterable<Endpoint> {
+    return this.#endpoints.values();
+  }
+
+  get size(): number {
+    return this.#endpoints.size;
+  }
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  get failingFast(): boolean {
+    return this.#failFast;
+  }
+
+  /** More than `panicRatio` of the endpoints are ejected, and this is ignored. */
+  get panicking(): boolean {
+    const eligible = this.#eligible.length;
+    return eligible - this.#ready.length > eligible * this.config.panicRatio;
+  }
+
+  /** An endpoint for an attempt, `null` when none is ready. */
+  pick(excluded: Endpoint | null, now: number): Endpoint | null {
+    if (this.panicking) {
+      return pickOfTwo(this.#eligible, excluded === null ? -1 : excluded.eligibleIndex, now, this.#parts.random);
+    }
+    return pickOfTwo(this.#ready, excluded === null ? -1 : excluded.readyIndex, now, this.#parts.random);
+  }
+
+  /** Keeps an exchange until an endpoint is ready; fails it when that takes too long, or too many wait. */
+  wait(x: Exchange, sink: Sink, dispatcher: Dispatcher): void {
+    if (this.#closed) {
+      sink.onError(meshError("SELVAGE_ERR_DRAINING", `${this.#parts.authority} is not used any more`));
+      return;
+    }
+    if (this.#failFast) {
+      sink.onError(this.#nothingReady());
+      return;
+    }
+    if (this.#queue.size >= this.config.queue.capacity) {
+      const text = `${this.#queue.size} exchanges wait for an endpoint of ${this.#parts.authority} already`;
+      sink.onError(meshError("SELVAGE_ERR_SHED", text));
+      return;
+    }
+    if (this.#queue.size === 0) {
+      this.#parts.wheel.set(this.#failFastTimer, this.#parts.clock.now() + this.config.queue.failFastMs);
+    }
+    this.#queue.push(new Waiter(x, sink, dispatcher, this.#queue));
+  }
+
+  /** Takes the set as it is now. Endpoints that are in it already are left as they are, with what is known of them. */
+  update(addresses: readonly EndpointAddress[]): void {
+    if (this.#closed) return;
+    this.#resolved = true;
+    this.#failure = null;
+    const next = new Map<string, Endpoint>();
+    for (const address of addresses) {
+      const key = endpointKey(address);
+      const known = this.#endpoints.get(key);
+      if (next.has(key)) continue;
+      if (known !== undefined && sameEndpoint(known.address, address)) {
+        known.address = address;
+        known.weight = address.weight ?? 1;
+        next.set(key, known);
+      } else {
+        next.set(key, this.#create(key, address));
+      }
+    }
+    const former = this.#endpoints;
+    this.#endpoints = next;
+    for (const [key, endpoint] of former) {
+      if (next.get(key) !== endpoint) this.#remove(endpoint);
+    }
+    for (const endpoint of next.values()) this.#place(endpoint);
+    this.#becameReady();
+  }
+
+  /** Discovery failed: said in errors for as long as there is no endpoint. */
+  resolverFailed(error: Error): void {
+    this.#failure = error;
+  }
+
+  /** Fails what waits and lets all endpoints go. What is in flight may finish. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#parts.wheel.cancel(this.#failFastTimer);
+    for (const endpoint of this.#endpoints.values()) this.#remove(endpoint);
+    this.#endpoints = new Map();
+    const text = `${this.#parts.authority} is not used any more`;
+    this.#queue.fail(() => meshError("SELVAGE_ERR_DRAINING", text));
+  }
+
+  /** For the fail-fast timer. */
+  failQueued(): void {
+    if (this.#queue.size === 0) return;
+    this.#failFast = true;
+    this.#queue.fail(() => this.#nothingReady());
+  }
+
+  /** For endpoints whose state changed. */
+  placed(endpoint: Endpoint): void {
+    if (this.#endpoints.get(endpoint.key) !== endpoint) return;
+    this.#place(endpoint);
+    this.#becameReady();
+  }
+
+  #create(key: string, address: EndpointAddress): Endpoint {
+    const { clock, wheel, random, factory, wrap } = this.#parts;
+    const transport = factory.create(address);
+    const endpoint = new Endpoint(key, address, transport, new PeakEwma(clock.now(), this.config.ewma));
+    const listener = { accrualChanged: () => this.placed(endpoint) };
+    endpoint.accrual = new FailureAccrual(this.config.accrual, clock, wheel, random, listener);
+    endpoint.service = wrap(endpoint, transport);
+    return endpoint;
+  }
+
+  #remove(endpoint: Endpoint): void {
+    endpoint.accrual.close();
+    leaveReady(this.#ready, endpoint);
+    leaveEligible(this.#eligible, endpoint);
+    endpoint.transport.close();
+  }
+
+  #place(endpoint: Endpoint): void {
+    const eligible = endpoint.weight > 0;
+    if (!eligible) leaveEligible(this.#eligible, endpoint);
+    else if (endpoint.eligibleIndex < 0) endpoint.eligibleIndex = this.#eligible.push(endpoint) - 1;
+    if (!eligible || !endpoint.accrual.ready) leaveReady(this.#ready, endpoint);
+    else if (endpoint.readyIndex < 0) endpoint.readyIndex = this.#ready.push(endpoint) - 1;
+  }
+
+  #becameReady(): void {
+    for (;;) {
+      const now = this.#parts.clock.now();
+      if (this.#queue.size === 0 && !this.#failFast) return;
+      const endpoint = this.pick(null, now);
+      if (endpoint === null) return;
+      this.#failFast = false;
+      const waiter = this.#queue.shift();
+      if (waiter === null) return;
+      if (this.#queue.size === 0) this.#parts.wheel.cancel(this.#failFastTimer);
+      waiter.dispatch(endpoint);
+    }
+  }
+
+  #nothingReady(): ExchangeError {
+    const { authority } = this.#parts;
+    if (this.#eligible.length > 0) {
+      const text = `no endpoint of ${authority} is ready: ${this.#eligible.length} known, all ejected`;
+      return meshError("SELVAGE_ERR_FAIL_FAST", text);
+    }
+    const why = this.#failure !== null ? this.#failure.message : this.#resolved ? "it has none" : "not resolved yet";
+    return meshError(
+      "SELVAGE_ERR_NO_ENDPOINT",
+      `no endpoint of ${authority}: ${why}`,
+      "local",
+      "unsent",
+      this.#failure,
+    );
+  }
+}
+
+/** Host and port, with brackets around IPv6. */
+export function endpointKey(address: EndpointAddress): string {
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Weight and zone may change under an endpoint; what its transport was made from may not. */
+function sameEndpoint(a: EndpointAddress, b: EndpointAddress): boolean {
+  if (a.identity !== b.identity) return false;
+  const before = a.attributes ?? {};
+  const after = b.attributes ?? {};
+  const names = Object.keys(before);
+  return names.length === Object.keys(after).length && names.every((name) => before[name] === after[name]);
+}
+
+function leaveReady(list: Endpoint[], endpoint: Endpoint): void {
+  const index = endpoint.readyIndex;
+  if (index < 0) return;
+  const last = list.pop()!;
+  if (last !== endpoint) {
+    list[index] = last;
+    last.readyIndex = index;
+  }
+  endpoint.readyIndex = -1;
+}
+
+function leaveEligible(list: Endpoint[], endpoint: Endpoint): void {
+  const index = endpoint.eligibleIndex;
+  if (index < 0) return;
+  const last = list.pop()!;
+  if (last !== endpoint) {
+    list[index] = last;
+    last.eligibleIndex = index;
+  }
+  endpoint.eligibleIndex = -1;
+}
+
+class FailFastTimer extends WheelTimer {
+  readonly #balancer: Balancer;
+
+  constructor(balancer: Balancer) {
+    super();
+    this.#balancer = balancer;
+  }
+
+  onTimer(): void {
+    this.#balancer.failQueued();
+  }
+}

@@ -1,0 +1,55 @@
+import { Exchange } from "@selvage/http2";
+import type { Endpoint } from "./balancer/endpoint.js";
+import type { Route } from "./router/route.js";
+import type { Target } from "./target/target.js";
+
+/** Who is at the other end of a connection, as proven. `toString` returns a string made once, not one made per call. */
+export interface Peer {
+  readonly trustDomain: string;
+  toString(): string;
+}
+
+/** Relative to this workload. */
+export type Direction = "inbound" | "outbound";
+
+/**
+ * The exchange as the mesh sees it. Entries make it, layers fill it in.
+ *
+ * All fields are set by the constructor, so that every exchange has one shape. Instants are in milliseconds of the
+ * monotonic clock (`Clock.now`).
+ */
+export class MeshExchange extends Exchange {
+  readonly direction: Direction;
+  /** Set by `measure`. */
+  startedAt = 0;
+  /** When the caller stops waiting; `Infinity` for never. Entries may set it before the call, `deadline` only shortens it. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+  /** Inbound: the verified peer, `null` when it has not proven who it is. Set by the entry. */
+  peer: Peer | null = null;
+  /** Set by `route`. */
+  target: Target | null = null;
+  /** Set by `route`. */
+  route: Route | null = null;
+  /** What the application demands to talk to (`l5d-require-id`). Set by `route`, checked by `requireIdentity`. */
+  requiredIdentity: string | null = null;
+  /** 1 for the first. Set by `retry`. */
+  attempt = 1;
+  /** When the current attempt was given to its endpoint. Set by `balance`. */
+  attemptStartedAt = 0;
+  /** Who serves the current attempt. Set by `balance`. */
+  endpoint: Endpoint | null = null;
+  /** Who failed the attempt before this one: to be avoided while there is another. Set by `retry`. */
+  excluded: Endpoint | null = null;
+  /** What a refused caller is told to wait, in seconds; 0 for nothing. Set by who refuses, told by `rescue`. */
+  retryAfterSeconds = 0;
+  /**
+   * The OpenTelemetry context that holds this exchange's span, `null` when nobody traces. Set by `trace`. Exits run the
+   * application in it.
+   */
+  traceContext: unknown = null;
+
+  constructor(direction: Direction) {
+    super();
+    this.direction = direction;
+  }
+}

@@ -1,0 +1,174 @@
+import { Balancer, type BalancerParts, type BalancingConfig, balancingDefaults } from "../balancer/balancer.js";
+import { describeEndpoint, type EndpointDescription } from "../balancer/endpoint.js";
+import type { RetryBudgetConfig } from "../config/config.js";
+import { RetryBudget, retryBudgetDefaults } from "../resilience/retry-budget.js";
+import type { Resolver, ResolverWatch } from "../resolver/resolver.js";
+import type { Route } from "../router/route.js";
+import { RouteTable } from "../router/route-table.js";
+import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
+import { Meter } from "../telemetry/meter.js";
+import type { CounterSeries } from "../telemetry/series.js";
+
+/** Everything that is said about an authority. */
+export interface TargetConfig {
+  /** Lower case, as it appears in metrics. */
+  readonly authority: string;
+  readonly resolver: Resolver;
+  /** The identity expected of all endpoints, for display and metrics; `null` when it is not known beforehand. */
+  readonly identity: string | null;
+  /** In the order in which they were written. */
+  readonly routes: readonly Route[];
+  /** For requests that no route matches; `null`: they fail. */
+  readonly fallback: Route | null;
+  /** @defaultValue `balancingDefaults` */
+  readonly balancing?: BalancingConfig;
+  /** @defaultValue `retryBudgetDefaults` */
+  readonly retryBudget?: RetryBudgetConfig;
+}
+
+export interface TargetParts extends Omit<BalancerParts, "authority"> {
+  readonly metrics: MeshMetrics;
+}
+
+/** The state of one authority: its routes, balancer, budget and metrics. Its resolver runs from the first use on. */
+export class Target {
+  readonly authority: string;
+  readonly identity: string | null;
+  readonly routes: RouteTable;
+  readonly balancer: Balancer;
+  readonly budget: RetryBudget;
+  readonly meter: Meter;
+  readonly retryMetrics: RetryMetrics;
+  readonly attemptMetrics: AttemptMetrics;
+  /** Exchanges that were given to it and have not ended. */
+  inFlight = 0;
+  /** It was asked for since the table last looked. */
+  used = true;
+  readonly #parts: TargetParts;
+  readonly #resolver: Resolver;
+  readonly #forget: (() => void)[];
+  #watch: ResolverWatch | null = null;
+  #closed = false;
+
+  constructor(config: TargetConfig, parts: TargetParts) {
+    const { authority } = config;
+    const { metrics } = parts;
+    this.authority = authority;
+    this.identity = config.identity;
+    this.routes = new RouteTable(config.routes, config.fallback);
+    this.balancer = new Balancer({ ...parts, authority }, config.balancing ?? balancingDefaults);
+    this.budget = new RetryBudget(parts.clock.now(), config.retryBudget ?? retryBudgetDefaults);
+    this.meter = new Meter(metrics.clientDuration, authority, config.identity ?? "");
+    this.retryMetrics = new RetryMetrics(metrics, authority);
+    this.attemptMetrics = new AttemptMetrics(metrics, authority);
+    this.#parts = parts;
+    this.#resolver = config.resolver;
+    this.#forget = [
+      metrics.queued.observe([authority], () => this.balancer.queued),
+      ...(["available", "ejected", "probing"] as const).map((state) =>
+        metrics.endpointState.observe([authority, state], () => this.#count(state)),
+      ),
+    ];
+  }
+
+  /** Starts discovery, once. */
+  start(): void {
+    if (this.#watch !== null || this.#closed) return;
+    this.#watch = { close() {} };
+    this.#watch = this.#resolver.watch({
+      onUpdate: (endpoints) => this.balancer.update(endpoints),
+      onFailure: (error) => this.balancer.resolverFailed(error),
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch?.close();
+    this.balancer.close();
+    for (const forget of this.#forget) forget();
+  }
+
+  /** What is known, for people (`explain`). */
+  describe(): TargetDescription {
+    const now = this.#parts.clock.now();
+    const { fallback } = this.routes;
+    return {
+      authority: this.authority,
+      identity: this.identity,
+      endpoints: [...this.balancer.endpoints].map((endpoint) => describeEndpoint(endpoint, now)),
+      queued: this.balancer.queued,
+      failingFast: this.balancer.failingFast,
+      panicking: this.balancer.panicking,
+      retriesAvailable: this.budget.available(now),
+      inFlight: this.inFlight,
+      routes: (fallback === null ? this.routes.routes : [...this.routes.routes, fallback]).map(describeRoute),
+    };
+  }
+
+  #count(state: string): number {
+    let count = 0;
+    for (const endpoint of this.balancer.endpoints) if (endpoint.state === state) count++;
+    return count;
+  }
+}
+
+export interface RouteDescription {
+  readonly name: string;
+  readonly timeoutMs: number;
+  readonly retryLimit: number;
+  readonly perTryTimeoutMs: number;
+}
+
+export interface TargetDescription {
+  readonly authority: string;
+  readonly identity: string | null;
+  readonly endpoints: readonly EndpointDescription[];
+  readonly queued: number;
+  readonly failingFast: boolean;
+  readonly panicking: boolean;
+  readonly retriesAvailable: number;
+  readonly inFlight: number;
+  /** In the order in which they are tried. */
+  readonly routes: readonly RouteDescription[];
+}
+
+function describeRoute(route: Route): RouteDescription {
+  const { name, timeoutMs, retry } = route;
+  return { name, timeoutMs, retryLimit: retry.limit, perTryTimeoutMs: retry.perTryTimeoutMs };
+}
+
+/** Why an attempt was repeated. */
+export type RetryReason = "unsent" | "refused" | "transport" | "per_try_timeout" | "status" | "grpc_status";
+
+/** Counters of one authority's retries. */
+export class RetryMetrics {
+  readonly budgetExhausted: CounterSeries;
+  readonly limitExceeded: CounterSeries;
+  readonly #metrics: MeshMetrics;
+  readonly #authority: string;
+
+  constructor(metrics: MeshMetrics, authority: string) {
+    this.#metrics = metrics;
+    this.#authority = authority;
+    this.budgetExhausted = metrics.retryBudgetExhausted.with(authority);
+    this.limitExceeded = metrics.retryLimitExceeded.with(authority);
+  }
+
+  retried(reason: RetryReason): void {
+    this.#metrics.retries.with(this.#authority, reason).increment();
+  }
+}
+
+/** Counters of one authority's attempts. */
+export class AttemptMetrics {
+  readonly success: CounterSeries;
+  readonly failure: CounterSeries;
+  readonly notCounted: CounterSeries;
+
+  constructor(metrics: MeshMetrics, authority: string) {
+    this.success = metrics.attempts.with(authority, "success");
+    this.failure = metrics.attempts.with(authority, "failure");
+    this.notCounted = metrics.attempts.with(authority, "not_counted");
+  }
+}
