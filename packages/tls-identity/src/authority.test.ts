@@ -58,19 +58,27 @@ describe("an authority's certificates", () => {
   test("cannot be of another trust domain: openssl refuses what a constrained issuer signs for one", () => {
     const lie = { ...issuer, trustDomain: "other.example" };
     const foreign = issueLeaf(lie, SpiffeId.parse("spiffe://other.example/x"), spki, validity);
-    expect(opensslVerify("sslclient", root.certificate.raw, issuer.certificate.raw, foreign)).toMatch(/permitted subtree violation/);
+    expect(opensslVerify("sslclient", root.certificate.raw, issuer.certificate.raw, foreign)).toMatch(
+      /permitted subtree violation/,
+    );
     expect(() => issueLeaf(issuer, SpiffeId.parse("spiffe://other.example/x"), spki, validity)).toThrow(/cannot sign/);
   });
 
   test("read the same through openssl and @peculiar/x509", async () => {
-    const text = execFileSync("openssl", ["x509", "-noout", "-text", "-in", file("leaf.pem", "CERTIFICATE", leaf)], { encoding: "utf8" });
-    expect(text).toMatch(/Subject Alternative Name: critical\s+URI:spiffe:\/\/prod\.example\/ns\/shop\/sa\/storefront\n/);
+    const text = execFileSync("openssl", ["x509", "-noout", "-text", "-in", file("leaf.pem", "CERTIFICATE", leaf)], {
+      encoding: "utf8",
+    });
+    expect(text).toMatch(
+      /Subject Alternative Name: critical\s+URI:spiffe:\/\/prod\.example\/ns\/shop\/sa\/storefront\n/,
+    );
     expect(text).toMatch(/Key Usage: critical\s+Digital Signature\n/);
     expect(text).toMatch(/Basic Constraints: critical\s+CA:FALSE/);
     const theirs = new X509Certificate(leaf);
     const names = theirs.getExtension(SubjectAlternativeNameExtension)?.names.toJSON();
     expect(names).toEqual([{ type: "url", value: id.toString() }]);
-    expect(await theirs.verify({ publicKey: new X509Certificate(issuer.certificate.raw), signatureOnly: true })).toBe(true);
+    expect(await theirs.verify({ publicKey: new X509Certificate(issuer.certificate.raw), signatureOnly: true })).toBe(
+      true,
+    );
     expect(theirs.notAfter.getTime()).toBe(readCertificate(leaf).notAfter);
   });
 
@@ -85,7 +93,13 @@ describe("an authority's certificates", () => {
 describe("a CSR", () => {
   test("is accepted by openssl and @peculiar/x509, and read back", async () => {
     const der = writeCsr(id, key);
-    const checked = spawnSync("openssl", ["req", "-verify", "-noout", "-in", file("csr.pem", "CERTIFICATE REQUEST", der)]);
+    const checked = spawnSync("openssl", [
+      "req",
+      "-verify",
+      "-noout",
+      "-in",
+      file("csr.pem", "CERTIFICATE REQUEST", der),
+    ]);
     expect(`${checked.stdout}${checked.stderr}`).toMatch(/verify OK/);
     expect(await new Pkcs10CertificateRequest(der).verify()).toBe(true);
     expect(readCsr(der, id).publicKey.equals(key.publicKey)).toBe(true);
@@ -101,7 +115,18 @@ describe("a CSR", () => {
   test("made by openssl is read", () => {
     const path = join(directory, "own.key");
     execFileSync("openssl", ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path], { stdio: "ignore" });
-    const der = execFileSync("openssl", ["req", "-new", "-key", path, "-subj", "/", "-addext", `subjectAltName=URI:${id}`, "-outform", "DER"]);
+    const der = execFileSync("openssl", [
+      "req",
+      "-new",
+      "-key",
+      path,
+      "-subj",
+      "/",
+      "-addext",
+      `subjectAltName=URI:${id}`,
+      "-outform",
+      "DER",
+    ]);
     expect(readCsr(der, id).publicKey.asymmetricKeyType).toBe("ec");
   });
 });

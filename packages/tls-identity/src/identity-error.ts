@@ -38,11 +38,11 @@ export type IdentityReason =
   | "leaf-uri-many"
   | "leaf-uri-not-spiffe"
   | "leaf-id-malformed"
-  | "leaf-san-not-critical"
   | "leaf-key-weak"
   | "leaf-not-yet-valid"
   | "leaf-expired"
   | "leaf-id-unexpected"
+  | "leaf-dns-not-allowed"
   // connections
   | "tls-not-authorized"
   | "tls-session-resumed"
