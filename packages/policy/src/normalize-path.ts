@@ -6,6 +6,15 @@ const dot = 0x2e;
 const semicolon = 0x3b;
 const question = 0x3f;
 
+/** 1 for characters that mean nothing special: visible ASCII other than `/`, `%`, `?`, `#` and the backslash. */
+const plain = new Uint8Array(0x80);
+/** 1 for characters that a folded path consists of. */
+const folded = new Uint8Array(0x80);
+for (let c = 0x21; c < 0x7f; c++) {
+  if (!"/%?#\\".includes(String.fromCharCode(c))) plain[c] = 1;
+  if (c === slash || (plain[c] === 1 && c !== semicolon && (c < 0x41 || c > 0x5a))) folded[c] = 1;
+}
+
 /**
  * The one form of a request's path that policy and router both look at: without its query, and with needlessly encoded
  * characters decoded (`%61` is `a`, RFC 3986, section 6.2.2). Case, a trailing slash and `;parameters` stay as they are.
@@ -24,22 +33,16 @@ export function normalizePath(target: string): string | null {
   if (target.charCodeAt(0) !== slash) return null;
   for (let i = 0; i < length; i++) {
     const c = target.charCodeAt(i);
+    if (c < 0x80 && plain[c] === 1) continue;
     if (c === slash) {
       if (i + 1 < length && isAmbiguousSegment(target, i + 1)) return null;
     } else if (c === question) {
       return target.slice(0, i);
-    } else if (c === percent) {
-      return decoded(target);
-    } else if (!isPlain(c)) {
-      return null;
+    } else {
+      return c === percent ? decoded(target) : null;
     }
   }
   return target;
-}
-
-/** Visible ASCII other than backslash and `#`. */
-function isPlain(c: number): boolean {
-  return c > 0x20 && c < 0x7f && c !== 0x5c && c !== 0x23;
 }
 
 /** Empty with something after it, `.` or `..`, the latter two also before parameters, which some servers cut off first. */
@@ -62,7 +65,7 @@ function decoded(target: string): string | null {
   for (let i = 0; i < path.length; i++) {
     const c = path.charCodeAt(i);
     if (c !== percent) {
-      if (!isPlain(c)) return null;
+      if (c !== slash && (c >= 0x80 || plain[c] === 0)) return null;
       text += path[i];
       bytes += " ";
       continue;
@@ -111,21 +114,18 @@ function isUnreserved(c: number): boolean {
 export function foldPath(normal: string): string {
   if (isFolded(normal)) return normal;
   const text = normal.includes("%") ? decodeURIComponent(normal) : normal;
-  let folded = "";
+  let result = "";
   for (const segment of text.split("/")) {
     const cut = segment.indexOf(";");
     const name = cut === -1 ? segment : segment.slice(0, cut);
-    if (name !== "") folded += `/${name}`;
+    if (name !== "") result += `/${name}`;
   }
-  return folded === "" ? "/" : folded.toLowerCase();
+  return result === "" ? "/" : result.toLowerCase();
 }
 
 function isFolded(path: string): boolean {
   const last = path.length - 1;
   if (last > 0 && path.charCodeAt(last) === slash) return false;
-  for (let i = 0; i <= last; i++) {
-    const c = path.charCodeAt(i);
-    if (c === percent || c === semicolon || (c >= 0x41 && c <= 0x5a)) return false;
-  }
+  for (let i = 0; i <= last; i++) if (folded[path.charCodeAt(i)] !== 1) return false;
   return true;
 }

@@ -30,6 +30,8 @@ export class PeerPolicy {
   readonly #ambiguous: ReadonlyMap<Rule, Verdict>;
   readonly #ambiguousFallback: Verdict;
   readonly #readsPath: boolean;
+  readonly #deniesPaths: boolean;
+  readonly #deniesMethods: boolean;
 
   /** `rules` in the order of the document. */
   constructor(peer: string | null, rules: readonly Rule[], fallback: PolicyDefault) {
@@ -41,6 +43,8 @@ export class PeerPolicy {
     this.#allow = [...candidates("allow"), ...candidates("audit")];
     this.#fallback = defaultVerdict(who, peer !== null, fallback, about.length, "");
     this.#readsPath = about.some((rule) => rule.paths !== null);
+    this.#deniesPaths = this.#deny.some(({ rule }) => rule.paths !== null);
+    this.#deniesMethods = this.#deny.some(({ rule }) => rule.methods !== null);
     const ambiguous = "the path is ambiguous, so no rule for paths allows it";
     this.#ambiguousFallback = defaultVerdict(who, peer !== null, fallback, about.length, ambiguous);
     this.#ambiguous = new Map(this.#deny.map(({ rule }) => [rule, ambiguityVerdict(who, rule)]));
@@ -52,8 +56,8 @@ export class PeerPolicy {
     const deny = this.#deny;
     if (deny.length > 0) {
       // Denied is whatever a lenient application could take for what is denied.
-      const upper = method.toUpperCase();
-      const folded = normal === null || !this.#readsPath ? "" : foldPath(normal);
+      const upper = this.#deniesMethods ? method.toUpperCase() : method;
+      const folded = normal !== null && this.#deniesPaths ? foldPath(normal) : "";
       for (let i = 0; i < deny.length; i++) {
         const { rule, verdict } = deny[i]!;
         if (!rule.matchesMethod(upper)) continue;
