@@ -1,1 +1,44 @@
-export {};
+// For those who assemble a mesh of their own, or plug something into one: entries, exits, resolvers, transports.
+
+export { Balancer, type BalancerParts, type BalancingConfig, balancingDefaults } from "./balancer/balancer.js";
+export {
+  Endpoint,
+  type EndpointDescription,
+  type EndpointFactory,
+  type EndpointTransport,
+} from "./balancer/endpoint.js";
+export { errorReason, isMeshError, type MeshErrorCode, meshError, meshErrors } from "./errors.js";
+export { type Direction, MeshExchange, type Peer } from "./exchange.js";
+export { describe, type Layer, stack } from "./layer.js";
+export type { Authorizer } from "./layers/authorize.js";
+export type { RateLimiter } from "./layers/rate-limit.js";
+export type { TargetLookup } from "./layers/route.js";
+export { TraceLayer, type TracerLookup } from "./layers/trace.js";
+export {
+  compileRetryPolicy,
+  type RetryPolicy,
+  type RetryPolicyOptions,
+  retryDefaults,
+  safeMethods,
+} from "./resilience/retry-policy.js";
+export { ListResolver } from "./resolver/list-resolver.js";
+export type { EndpointAddress, Resolver, ResolverListener, ResolverWatch } from "./resolver/resolver.js";
+export type { Route } from "./router/route.js";
+export { anyMatch } from "./router/route-match.js";
+export { type Clock, systemClock } from "./runtime/clock.js";
+export { type Random, systemRandom } from "./runtime/random.js";
+export { TimerWheel, type TimerWheelOptions, WheelTimer } from "./runtime/timer-wheel.js";
+export { describeInbound, type InboundParts, inboundLayers, inboundStack } from "./stack/inbound.js";
+export {
+  describeOutbound,
+  endpointLayers,
+  endpointStack,
+  type OutboundParts,
+  outboundLayers,
+  outboundStack,
+} from "./stack/outbound.js";
+export { Target, type TargetConfig, type TargetDescription, type TargetParts } from "./target/target.js";
+export { normalAuthority, type TargetSource, TargetTable, type TargetTableOptions } from "./target/target-table.js";
+export { MeshMetrics, metricDefinitions } from "./telemetry/mesh-metrics.js";
+export { prometheusContentType, renderPrometheus } from "./telemetry/prometheus.js";
+export { type MetricDefinition, Registry, type RegistryOptions } from "./telemetry/registry.js";

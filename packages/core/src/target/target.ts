@@ -40,8 +40,6 @@ export class Target {
   readonly meter: Meter;
   readonly retryMetrics: RetryMetrics;
   readonly attemptMetrics: AttemptMetrics;
-  /** Exchanges that were given to it and have not ended. */
-  inFlight = 0;
   /** It was asked for since the table last looked. */
   used = true;
   readonly #parts: TargetParts;
@@ -69,6 +67,13 @@ export class Target {
         metrics.endpointState.observe([authority, state], () => this.#count(state)),
       ),
     ];
+  }
+
+  /** Attempts that have not ended, and exchanges that wait for an endpoint. */
+  get inFlight(): number {
+    let count = this.balancer.queued;
+    for (const endpoint of this.balancer.endpoints) count += endpoint.inFlight;
+    return count;
   }
 
   /** Starts discovery, once. */

@@ -1,0 +1,90 @@
+import type { HeaderList, Service, Sink } from "@selvage/http2";
+import { meshError } from "../errors.js";
+import type { MeshExchange } from "../exchange.js";
+import type { Layer } from "../layer.js";
+import type { Target } from "../target/target.js";
+import { isMeshHeader } from "./mesh-header.js";
+import { refuse } from "./refuse.js";
+
+/** Knows which authorities there are. */
+export interface TargetLookup {
+  /** The state of an authority, made when it is asked for first; `null` when there is no such authority. */
+  find(authority: string): Target | null;
+  /** What to say about an authority that there isn't: what is known, or where it was looked for. */
+  explainUnknown(authority: string): string;
+}
+
+/**
+ * Decides what a request is addressed to and which rules apply, and takes out the headers that only the mesh may set: what
+ * the application put there must not pass for the mesh's word.
+ */
+export class RouteLayer implements Layer {
+  readonly name = "route";
+  readonly #targets: TargetLookup;
+
+  constructor(targets: TargetLookup) {
+    this.#targets = targets;
+  }
+
+  wrap(inner: Service): Service {
+    return new RouteService(inner, this.#targets);
+  }
+}
+
+class RouteService implements Service {
+  readonly #inner: Service;
+  readonly #targets: TargetLookup;
+
+  constructor(inner: Service, targets: TargetLookup) {
+    this.#inner = inner;
+    this.#targets = targets;
+  }
+
+  call(x: MeshExchange, sink: Sink): void {
+    const target = this.#targets.find(x.authority);
+    if (target === null) {
+      const text = `no service ${x.authority}: ${this.#targets.explainUnknown(x.authority)}`;
+      refuse(x, sink, meshError("SELVAGE_ERR_UNKNOWN_SERVICE", text));
+      return;
+    }
+    x.target = target;
+    target.used = true;
+    const route = target.routes.find(x.method, x.path, x.headers);
+    if (route === null) {
+      refuse(
+        x,
+        sink,
+        meshError("SELVAGE_ERR_NO_ROUTE", `no route of ${target.authority} matches ${x.method} ${x.path}`),
+      );
+      return;
+    }
+    x.route = route;
+    takeMeshHeaders(x);
+    target.start();
+    this.#inner.call(x, sink);
+  }
+}
+
+/** Takes out all `l5d-` headers, and keeps what `l5d-require-id` says. Copies only when there is one. */
+function takeMeshHeaders(x: MeshExchange): void {
+  const { headers } = x;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (isMeshHeader(headers[i]!)) {
+      x.headers = withoutMeshHeaders(x, headers);
+      return;
+    }
+  }
+}
+
+function withoutMeshHeaders(x: MeshExchange, headers: HeaderList): HeaderList {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i]!;
+    const value = headers[i + 1]!;
+    if (!isMeshHeader(name)) kept.push(name, value);
+    // Two different demands can't both be met: the combination matches no identity.
+    else if (name === "l5d-require-id")
+      x.requiredIdentity = x.requiredIdentity === null ? value : `${x.requiredIdentity}, ${value}`;
+  }
+  return kept;
+}

@@ -1,0 +1,56 @@
+import type { Service } from "@selvage/http2";
+import { describe, type Layer, stack } from "../layer.js";
+import { AuthorizeLayer, type Authorizer } from "../layers/authorize.js";
+import { MeasureLayer } from "../layers/measure.js";
+import { type RateLimiter, RateLimitLayer } from "../layers/rate-limit.js";
+import { RescueLayer } from "../layers/rescue.js";
+import { SanitizeLayer } from "../layers/sanitize.js";
+import { ShedLayer } from "../layers/shed.js";
+import { TraceLayer } from "../layers/trace.js";
+import type { Clock } from "../runtime/clock.js";
+import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
+
+export interface InboundParts {
+  readonly clock: Clock;
+  readonly metrics: MeshMetrics;
+  /** What this workload is called in metrics. */
+  readonly serverAddress: string;
+  readonly authorizer: Authorizer;
+  /** `null`: no limits. */
+  readonly limiter: RateLimiter | null;
+  readonly maxInFlight: number;
+  /** Instead of the one that looks for OpenTelemetry's global tracer; `null` for none. */
+  readonly trace?: TraceLayer | null;
+}
+
+/** The layers that every inbound exchange meets, outermost first. What follows is the exit. */
+export function inboundLayers(parts: InboundParts): readonly Layer[] {
+  const { clock, metrics, serverAddress } = parts;
+  const trace = parts.trace === undefined ? new TraceLayer() : parts.trace;
+  return [
+    // Outermost, so that everything below reports failures as errors, and only the peer sees responses made of them.
+    new RescueLayer(),
+    // Above whatever may refuse, so that refusals count.
+    new MeasureLayer({ direction: "inbound", clock, metrics, serverAddress }),
+    // Above all that reads headers: nothing below sees what a peer forged.
+    new SanitizeLayer(),
+    // Above authorize, so that refusals are in traces.
+    ...(trace === null ? [] : [trace]),
+    // Above rateLimit, so that those who may not call can't use up the quota of those who may.
+    new AuthorizeLayer(parts.authorizer, metrics),
+    // Above shed, so that one peer's excess is refused as its own, not as everybody's overload.
+    ...(parts.limiter === null ? [] : [new RateLimitLayer(parts.limiter)]),
+    // The last before the application: counts what it really works on.
+    new ShedLayer(parts.maxInFlight),
+  ];
+}
+
+/** The way from the mesh port to the exit. */
+export function inboundStack(parts: InboundParts, exit: Service): Service {
+  return stack(inboundLayers(parts), exit);
+}
+
+/** The stack as people read it. */
+export function describeInbound(layers: readonly Layer[]): string {
+  return `${describe(layers)} → exit`;
+}

@@ -1,0 +1,70 @@
+import type { Service } from "@selvage/http2";
+import type { Endpoint, EndpointTransport } from "../balancer/endpoint.js";
+import { describe, type Layer, stack } from "../layer.js";
+import { BalanceService } from "../layers/balance.js";
+import { DeadlineLayer } from "../layers/deadline.js";
+import { MeasureLayer } from "../layers/measure.js";
+import { RequireIdentityLayer } from "../layers/require-identity.js";
+import { RescueLayer } from "../layers/rescue.js";
+import { RetryLayer } from "../layers/retry.js";
+import { RouteLayer, type TargetLookup } from "../layers/route.js";
+import { TraceLayer } from "../layers/trace.js";
+import { TrackLayer } from "../layers/track.js";
+import type { Clock } from "../runtime/clock.js";
+import type { Random } from "../runtime/random.js";
+import type { TimerWheel } from "../runtime/timer-wheel.js";
+import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
+
+export interface OutboundParts {
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  readonly metrics: MeshMetrics;
+  readonly targets: TargetLookup;
+  /** Instead of the one that looks for OpenTelemetry's global tracer; `null` for none. */
+  readonly trace?: TraceLayer | null;
+}
+
+/** The layers that every outbound exchange meets, outermost first. What follows is `balance`. */
+export function outboundLayers(parts: OutboundParts): readonly Layer[] {
+  const trace = parts.trace === undefined ? new TraceLayer() : parts.trace;
+  return [
+    // Outermost, so that everything below reports failures as errors, and only the application sees responses made of them.
+    new RescueLayer(),
+    // Above whatever may fail or repeat: one request of the application is one observation.
+    new MeasureLayer({ direction: "outbound", clock: parts.clock, metrics: parts.metrics, serverAddress: "" }),
+    // Above route, so that what has no route is traced too; above retry, so that attempts are within one span.
+    ...(trace === null ? [] : [trace]),
+    // Above all that asks for the target and its rules.
+    new RouteLayer(parts.targets),
+    // Above retry, so that attempts and the waits between them are within the one deadline.
+    new DeadlineLayer(parts.wheel),
+    // Above balance, so that each attempt gets an endpoint of its own.
+    new RetryLayer({ clock: parts.clock, wheel: parts.wheel, random: parts.random }),
+  ];
+}
+
+/** The layers of one endpoint, outermost first. What follows is its transport. */
+export function endpointLayers(endpoint: Endpoint, transport: EndpointTransport, clock: Clock): readonly Layer[] {
+  return [
+    // Above requireIdentity, so that an endpoint that can't be what it has to be gets no load.
+    new TrackLayer(endpoint, clock),
+    // The last before bytes can leave.
+    new RequireIdentityLayer(endpoint.identity, transport),
+  ];
+}
+
+/** The way from an entry to an endpoint. */
+export function outboundStack(parts: OutboundParts): Service {
+  return stack(outboundLayers(parts), new BalanceService(parts.clock));
+}
+
+/** For `BalancerParts.wrap`: puts an endpoint's layers around its transport. */
+export function endpointStack(clock: Clock): (endpoint: Endpoint, transport: EndpointTransport) => Service {
+  return (endpoint, transport) => stack(endpointLayers(endpoint, transport, clock), transport);
+}
+
+/** The stack as people read it. */
+export function describeOutbound(outer: readonly Layer[], inner: readonly Layer[]): string {
+  return `${describe(outer)} → balance → [per endpoint: ${describe(inner)} → transport]`;
+}

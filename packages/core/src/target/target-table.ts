@@ -1,0 +1,112 @@
+import type { TargetLookup } from "../layers/route.js";
+import { WheelTimer } from "../runtime/timer-wheel.js";
+import { Target, type TargetConfig, type TargetDescription, type TargetParts } from "./target.js";
+
+/** Says what an authority is, when it is asked for first. `null`: there is no such authority. */
+export type TargetSource = (authority: string) => TargetConfig | null;
+
+export interface TargetTableOptions {
+  /** How long an authority that nobody asks for stays. @defaultValue 300000 */
+  readonly idleMs?: number;
+  /** Authorities at the same time; beyond it, unused ones are dropped, and if there are none, new ones refused. @defaultValue 10000 */
+  readonly maxTargets?: number;
+  /** What to say about an unknown authority. */
+  readonly explainUnknown?: (authority: string) => string;
+}
+
+/** All authorities in use. Each starts with its first request, and is dropped after it was idle for long. */
+export class TargetTable extends WheelTimer implements TargetLookup {
+  readonly #source: TargetSource;
+  readonly #parts: TargetParts;
+  readonly #idleMs: number;
+  readonly #maxTargets: number;
+  readonly #explainUnknown: (authority: string) => string;
+  /** By the name that the source gives. */
+  readonly #targets = new Map<string, Target>();
+  /** By the name as applications write it: there may be several for one target. */
+  readonly #names = new Map<string, Target>();
+  #closed = false;
+
+  constructor(source: TargetSource, parts: TargetParts, options: TargetTableOptions = {}) {
+    super();
+    this.#source = source;
+    this.#parts = parts;
+    this.#idleMs = options.idleMs ?? 300_000;
+    this.#maxTargets = options.maxTargets ?? 10_000;
+    this.#explainUnknown = options.explainUnknown ?? (() => "it is not configured");
+  }
+
+  get size(): number {
+    return this.#targets.size;
+  }
+
+  find(authority: string): Target | null {
+    return this.#names.get(authority) ?? this.#make(authority);
+  }
+
+  explainUnknown(authority: string): string {
+    if (this.#closed) return "the mesh is closed";
+    return this.#targets.size >= this.#maxTargets ? "too many authorities are in use" : this.#explainUnknown(authority);
+  }
+
+  /** Drops a target, so that the next request asks its source again: configuration has changed. */
+  forget(authority: string): void {
+    const target = this.#targets.get(normalAuthority(authority));
+    if (target !== undefined) this.#drop(target);
+  }
+
+  describe(): readonly TargetDescription[] {
+    return [...this.#targets.values()].map((target) => target.describe());
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#parts.wheel.cancel(this);
+    for (const target of [...this.#targets.values()]) this.#drop(target);
+  }
+
+  /** Time to look for what is idle: not asked for since the last look, and nothing in flight. */
+  override onTimer(): void {
+    this.#dropIdle();
+    if (this.#targets.size > 0) this.#parts.wheel.set(this, this.#parts.clock.now() + this.#idleMs);
+  }
+
+  #make(authority: string): Target | null {
+    if (this.#closed) return null;
+    const name = normalAuthority(authority);
+    let target = this.#targets.get(name);
+    if (target === undefined) {
+      if (this.#targets.size >= this.#maxTargets) this.#dropIdle();
+      if (this.#targets.size >= this.#maxTargets) return null;
+      const config = this.#source(name);
+      if (config === null) return null;
+      target = new Target(config, this.#parts);
+      if (this.#targets.size === 0) this.#parts.wheel.set(this, this.#parts.clock.now() + this.#idleMs);
+      this.#targets.set(name, target);
+    }
+    // Anybody can write a name in many ways; a few are remembered, the others are looked up the long way.
+    if (this.#names.size < this.#maxTargets * 4) this.#names.set(authority, target);
+    return target;
+  }
+
+  #dropIdle(): void {
+    for (const target of [...this.#targets.values()]) {
+      if (target.used || target.inFlight > 0) target.used = false;
+      else this.#drop(target);
+    }
+  }
+
+  #drop(target: Target): void {
+    for (const table of [this.#targets, this.#names]) {
+      for (const [name, other] of table) if (other === target) table.delete(name);
+    }
+    target.close();
+  }
+}
+
+/** Lower case, without a trailing dot and without the port that `http` implies. */
+export function normalAuthority(authority: string): string {
+  let name = authority.toLowerCase();
+  if (name.endsWith(":80")) name = name.slice(0, -3);
+  return name.endsWith(".") ? name.slice(0, -1) : name;
+}
