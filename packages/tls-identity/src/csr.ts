@@ -103,9 +103,9 @@ function requireOnlyName(attributes: Der | undefined, entitled: SpiffeId): void 
     throw new IdentityError("csr-extension", "an extension that is not subjectAltName");
   }
   const names = readSequence(parseDer(extensions[0]!.value, maxCsrBytes), "subjectAltName");
-  const found = altNamesOf(extensions)!;
-  const [only] = entitled.kind === "dns" ? found.dns : found.uris;
-  if (names.length !== 1 || only !== entitled.toString()) {
+  const found = names.length === 1 ? altNamesOf(extensions) : null;
+  const only = entitled.kind === "dns" ? found?.dns[0] : found?.uris[0];
+  if (only !== entitled.toString()) {
     throw new IdentityError("csr-identity", `the request is not for exactly ${entitled}`);
   }
 }

@@ -22,6 +22,8 @@ export const ecdsaWithSha256: Buffer = encodeDer(derSequence(derOid("1.2.840.100
 /** The AlgorithmIdentifier of a P-256 public key (RFC 5480 section 2.1.1). */
 export const ecP256: Buffer = encodeDer(derSequence(derOid("1.2.840.10045.2.1"), derOid("1.2.840.10045.3.1.7")));
 
+const p256SpkiBytes = 91;
+
 /** A new P-256 key pair. */
 export function generateKey(): KeyPair {
   return generateKeyPairSync("ec", { namedCurve: "prime256v1" });
@@ -59,12 +61,10 @@ export function importP256(spki: Uint8Array): KeyObject {
   } catch (cause) {
     throw new IdentityError("csr-key", "not a public key", { cause });
   }
-  if (
-    key.asymmetricKeyType !== "ec" ||
-    key.asymmetricKeyDetails?.namedCurve !== "prime256v1" ||
-    !exportSpki(key).equals(spki)
-  ) {
-    throw new IdentityError("csr-key", "not a P-256 key in its canonical encoding");
+  const isP256 = key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1";
+  // A KeyObject remembers that its point was compressed and exports it so again, hence the length.
+  if (!isP256 || spki.length !== p256SpkiBytes || !exportSpki(key).equals(spki)) {
+    throw new IdentityError("csr-key", "not a P-256 key in its canonical, uncompressed encoding");
   }
   return key;
 }

@@ -72,14 +72,13 @@ export const leafChecks: readonly LeafCheck[] = [
 export function verifyLeaf(der: Uint8Array, checks: readonly LeafCheck[] = leafChecks): VerifiedLeaf {
   const certificate = readCertificate(der);
   const names = altNamesOf(certificate.extensions);
-  const text = names?.uris[0] ?? names?.dns[0];
-  const id = text === undefined ? null : SpiffeId.tryParse(text);
+  const id = names === null ? null : namedBy(names);
   const leaf: LeafView = { certificate, names, usage: keyUsageOf(certificate), id };
   for (const check of checks) {
     if (check.broken(leaf))
       throw new IdentityError(check.reason, `the peer's leaf is refused: ${check.reason}${named(names)}`);
   }
-  if (id === null) throw new IdentityError("leaf-id-malformed", "the peer's leaf names nobody");
+  if (id === null) throw new IdentityError("certificate-malformed", "the peer's leaf names nobody");
   return { id, notBefore: certificate.notBefore, notAfter: certificate.notAfter };
 }
 
@@ -126,6 +125,14 @@ export function admitLeaf(
     const wanted = admission.expected === undefined ? "" : `, expected ${admission.expected}`;
     throw new IdentityError(check.reason, `the peer is ${leaf.id}${wanted}: ${check.reason}`);
   }
+}
+
+/** Each form of id counts only in its own kind of name: constraints on URIs do not reach a SPIFFE id that hides in a DNS name. */
+function namedBy(names: AltNames): SpiffeId | null {
+  const [uri] = names.uris;
+  const [dns] = names.dns;
+  const id = SpiffeId.tryParse(uri ?? dns ?? "");
+  return id?.kind === (uri === undefined ? "dns" : "spiffe") ? id : null;
 }
 
 function named(names: AltNames | null): string {
