@@ -8,7 +8,15 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 export interface NodeRequest extends IncomingMessage {
   _dumped: boolean;
   _consuming: boolean;
-  _readableState: { resumeScheduled: boolean };
+  _eventsCount: number;
+  _readableState: {
+    resumeScheduled: boolean;
+    ended: boolean;
+    endEmitted: boolean;
+    destroyed: boolean;
+    closed: boolean;
+    closeEmitted: boolean;
+  };
   upgrade: boolean;
   joinDuplicateHeaders: boolean;
   client: unknown;

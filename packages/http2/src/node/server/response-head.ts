@@ -154,6 +154,8 @@ export class ResponseHead {
       throw nodeError("ERR_HTTP_TRAILER_INVALID", "Trailers are invalid with this transfer encoding");
     }
     if (this.hasLength) {
+      // Node's own check (`strictContentLength`) compares with it.
+      res._contentLength = this.contentLength;
       // RFC 9110, section 8.6: never in a 204. With transfer-encoding, the length is the one that doesn't count.
       if (this.status !== 204 && !this.hasTransferEncoding) fields.push("content-length", `${this.contentLength}`);
       else this.contentLength = -1;
