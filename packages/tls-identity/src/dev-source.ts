@@ -5,8 +5,9 @@ import { IdentityError } from "./identity-error.js";
 import type { IdentitySource, TrustBundle } from "./identity-source.js";
 import { exportPrivateKeyPem, exportSpki, generateKey, importPrivateKey } from "./key.js";
 import { type PemBlock, readPem, writePem } from "./pem.js";
-import { createRotation, type Schedule } from "./rotation.js";
+import { createRotation } from "./rotation.js";
 import type { SvidMaterial } from "./snapshot.js";
+import type { Schedule } from "./snapshot-source.js";
 import type { SpiffeId } from "./spiffe-id.js";
 import { createFile, readFileIfAny, replaceFile } from "./state-file.js";
 

@@ -1,14 +1,17 @@
 export type { DevSourceOptions } from "./dev-source.js";
 export { createDevSource, devSourceDefaults } from "./dev-source.js";
+export type { FilesSourceOptions } from "./files-source.js";
+export { createFilesSource, filesSourceDefaults } from "./files-source.js";
 export type { IdentityErrorOptions, IdentityReason } from "./identity-error.js";
 export { IdentityError } from "./identity-error.js";
 export type { IdentitySnapshot, IdentitySource, TrustBundle } from "./identity-source.js";
 export type { PeerIdentity, PeerIdentityOptions } from "./peer-identity.js";
 export { peerIdentity } from "./peer-identity.js";
-export type { Rotation, RotationOptions, Schedule } from "./rotation.js";
+export type { Rotation, RotationOptions } from "./rotation.js";
 export { alarmParts, createRotation, rotationDefaults } from "./rotation.js";
 export type { SnapshotTerms, SvidMaterial } from "./snapshot.js";
 export { createSnapshot } from "./snapshot.js";
+export type { Schedule } from "./snapshot-source.js";
 export type { IdKind } from "./spiffe-id.js";
 export { requireTrustDomain, SpiffeId } from "./spiffe-id.js";
 export { clientTlsOptions, serverTlsOptions } from "./tls-options.js";

@@ -1,12 +1,9 @@
 import { backoffMs } from "./backoff.js";
-import { IdentityError, type IdentityReason } from "./identity-error.js";
+import type { IdentityReason } from "./identity-error.js";
 import type { IdentitySnapshot, IdentitySource } from "./identity-source.js";
-import { Listeners } from "./listeners.js";
-import { createSnapshot, type SvidMaterial } from "./snapshot.js";
+import type { SvidMaterial } from "./snapshot.js";
+import { permanentReasons, type Schedule, SnapshotSource } from "./snapshot-source.js";
 import type { SpiffeId } from "./spiffe-id.js";
-
-/** Runs a function once, later; returns what takes it back. Must not keep the process alive. */
-export type Schedule = (delayMs: number, run: () => void) => () => void;
 
 /** How {@link createRotation} works. */
 export interface RotationOptions {
@@ -43,13 +40,7 @@ export const rotationDefaults = Object.freeze({
   minBackoffMs: 1000,
   maxBackoffMs: 60_000,
   attemptTimeoutMs: 30_000,
-  permanent: Object.freeze([
-    "dev-in-production",
-    "source-options",
-    "file-key-exposed",
-    "file-write",
-    "authority-mismatch",
-  ] as const),
+  permanent: permanentReasons,
 });
 
 /** Parts of the lifetime left at which an SVID that was not renewed raises an alarm. */
@@ -61,14 +52,7 @@ export interface Rotation extends IdentitySource {
   renew(): void;
 }
 
-const maxTimerMs = 2 ** 31 - 1;
 const minRenewalMs = 50;
-
-const systemSchedule: Schedule = (delayMs, run) => {
-  const timer = setTimeout(run, delayMs);
-  timer.unref();
-  return () => clearTimeout(timer);
-};
 
 /**
  * An identity source around a function that obtains SVIDs: renews at half of the lifetime with jitter, retries with backoff, keeps
@@ -79,62 +63,34 @@ export function createRotation(options: RotationOptions): Rotation {
   return new RotatingSource(options);
 }
 
-class RotatingSource implements Rotation {
+class RotatingSource extends SnapshotSource implements Rotation {
   readonly #options: RotationOptions;
-  readonly #now: () => number;
   readonly #random: () => number;
-  readonly #schedule: Schedule;
-  readonly #snapshots = new Listeners<IdentitySnapshot>();
-  readonly #failures = new Listeners<Error>();
-  readonly #closing = new AbortController();
-  #current: IdentitySnapshot | null = null;
-  #ready: Promise<IdentitySnapshot>;
-  #settle!: { resolve: (snapshot: IdentitySnapshot) => void; reject: (error: Error) => void };
   #failed = 0;
   #underWay = false;
   #again = false;
   #cancelTimer: (() => void) | null = null;
-  #cancelAlarm: (() => void) | null = null;
 
   constructor(options: RotationOptions) {
-    this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#random = options.random ?? Math.random;
-    this.#schedule = options.schedule ?? systemSchedule;
-    this.#ready = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
+    super({
+      expected: options.expected,
+      now: options.now,
+      schedule: options.schedule,
+      permanent: options.permanent ?? permanentReasons,
+      alarmParts,
     });
-    // Nobody is obliged to wait for readiness.
-    this.#ready.catch(() => {});
+    this.#options = options;
+    this.#random = options.random ?? Math.random;
     this.renew();
   }
 
-  get current(): IdentitySnapshot | null {
-    return this.#current;
-  }
-
-  ready(): Promise<IdentitySnapshot> {
-    return this.#current === null ? this.#ready : Promise.resolve(this.#current);
-  }
-
-  subscribe(listener: (snapshot: IdentitySnapshot) => void): () => void {
-    return this.#snapshots.add(listener);
-  }
-
-  onFailure(listener: (error: Error) => void): () => void {
-    return this.#failures.add(listener);
-  }
-
-  close(): void {
-    if (this.#closing.signal.aborted) return;
-    this.#closing.abort();
+  override close(): void {
+    super.close();
     this.#cancelTimer?.();
-    this.#cancelAlarm?.();
-    this.#settle.reject(new IdentityError("source-closed", "the identity source was closed"));
   }
 
   renew(): void {
-    if (this.#closing.signal.aborted) return;
+    if (this.closing.aborted) return;
     if (this.#underWay) {
       this.#again = true;
       return;
@@ -142,86 +98,42 @@ class RotatingSource implements Rotation {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#underWay = true;
-    void this.#attempt().then(() => {
+    void this.#attempt().then((delayMs) => {
       this.#underWay = false;
-      if (!this.#again) return;
-      this.#again = false;
-      this.renew();
+      if (this.closing.aborted) return;
+      if (this.#again) {
+        this.#again = false;
+        this.renew();
+        return;
+      }
+      this.#cancelTimer = this.schedule(delayMs, () => this.renew());
     });
   }
 
-  async #attempt(): Promise<void> {
-    const timeoutMs = this.#options.attemptTimeoutMs ?? rotationDefaults.attemptTimeoutMs;
+  /** Returns how long to wait until the next one. */
+  async #attempt(): Promise<number> {
     try {
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]);
+      const timeoutMs = this.#options.attemptTimeoutMs ?? rotationDefaults.attemptTimeoutMs;
+      const signal = AbortSignal.any([this.closing, AbortSignal.timeout(timeoutMs)]);
       const material = await beforeAbort(this.#options.obtain(signal), signal);
-      if (this.#closing.signal.aborted) return;
-      this.#publish(
-        createSnapshot(material, {
-          generation: (this.#current?.generation ?? 0) + 1,
-          now: this.#now(),
-          expected: this.#options.expected,
-        }),
-      );
+      if (this.closing.aborted) return 0;
+      const snapshot = this.offer(material);
+      this.#failed = 0;
+      return this.#renewalDelay(snapshot);
     } catch (cause) {
-      if (!this.#closing.signal.aborted) this.#fail(cause);
+      this.#failed++;
+      this.fail(cause);
+      const minMs = this.#options.minBackoffMs ?? rotationDefaults.minBackoffMs;
+      const maxMs = this.#options.maxBackoffMs ?? rotationDefaults.maxBackoffMs;
+      return backoffMs(this.#failed, { minMs, maxMs }, this.#random());
     }
   }
 
-  #publish(snapshot: IdentitySnapshot): void {
-    this.#current = snapshot;
-    this.#failed = 0;
-    this.#wait(this.#renewalDelay(snapshot));
-    this.#armAlarm(snapshot, snapshot.notAfter - this.#now(), 0);
-    this.#settle.resolve(snapshot);
-    this.#snapshots.emit(snapshot);
-  }
-
-  #fail(cause: unknown): void {
-    const error = cause instanceof Error ? cause : new IdentityError("certify-failed", String(cause), { cause });
-    const permanent: readonly string[] = this.#options.permanent ?? rotationDefaults.permanent;
-    this.#failed++;
-    if (this.#current === null && IdentityError.is(error) && permanent.includes(error.reason))
-      this.#settle.reject(error);
-    const config = {
-      minMs: this.#options.minBackoffMs ?? rotationDefaults.minBackoffMs,
-      maxMs: this.#options.maxBackoffMs ?? rotationDefaults.maxBackoffMs,
-    };
-    this.#wait(backoffMs(this.#failed, config, this.#random()));
-    this.#failures.emit(error);
-  }
-
-  /** From now, since the SVID may have been under way, or in a file, for a part of its life. */
+  /** From now, since the SVID may have been under way for a part of its life. */
   #renewalDelay(snapshot: IdentitySnapshot): number {
     const renewAt = this.#options.renewAt ?? rotationDefaults.renewAt;
-    const left = snapshot.notAfter - this.#now();
     // Some of the jitter is certain, so that a renewal that works is over before the first alarm.
-    return Math.max(minRenewalMs, left * renewAt * (0.98 - this.#random() * 0.18));
-  }
-
-  #wait(delayMs: number): void {
-    this.#cancelTimer?.();
-    if (this.#closing.signal.aborted) return;
-    this.#cancelTimer = this.#schedule(Math.min(delayMs, maxTimerMs), () => this.renew());
-  }
-
-  /** Parts are of the time that was left when the SVID came, which for one from a file may be less than its lifetime. */
-  #armAlarm(snapshot: IdentitySnapshot, leftMs: number, next: number): void {
-    this.#cancelAlarm?.();
-    this.#cancelAlarm = null;
-    const part = alarmParts[next];
-    if (part === undefined || this.#closing.signal.aborted) return;
-    const delayMs = snapshot.notAfter - leftMs * part - this.#now();
-    this.#cancelAlarm = this.#schedule(Math.min(Math.max(0, delayMs), maxTimerMs), () => {
-      if (delayMs > maxTimerMs) {
-        this.#armAlarm(snapshot, leftMs, next);
-        return;
-      }
-      this.#armAlarm(snapshot, leftMs, next + 1);
-      const until = new Date(snapshot.notAfter).toISOString();
-      const message = `${Math.round(part * 100)} % left of the SVID of ${snapshot.id}, which ends ${until}`;
-      this.#failures.emit(new IdentityError("svid-renewal-late", message));
-    });
+    return Math.max(minRenewalMs, (snapshot.notAfter - this.now()) * renewAt * (0.98 - this.#random() * 0.18));
   }
 }
 
