@@ -22,3 +22,7 @@ export {
   transportError,
   transportErrors,
 } from "./exchange-error.js";
+
+export { ClientConnection, type ClientConnectionListener } from "./h1/client-connection.js";
+export { type Http1Config, type Http1Limits, type Http1Options, http1Defaults, resolveHttp1 } from "./h1/limits.js";
+export { ServerConnection, type ServerConnectionListener } from "./h1/server-connection.js";
