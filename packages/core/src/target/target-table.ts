@@ -1,5 +1,5 @@
 import type { TargetLookup } from "../layers/route.js";
-import { WheelTimer } from "../runtime/timer-wheel.js";
+import { type TimerOwner, WheelTimer } from "../runtime/timer-wheel.js";
 import { Target, type TargetConfig, type TargetDescription, type TargetParts } from "./target.js";
 
 /** Says what an authority is, when it is asked for first. `null`: there is no such authority. */
@@ -15,7 +15,7 @@ export interface TargetTableOptions {
 }
 
 /** All authorities in use. Each starts with its first request, and is dropped after it was idle for long. */
-export class TargetTable extends WheelTimer implements TargetLookup {
+export class TargetTable implements TargetLookup, TimerOwner {
   readonly #source: TargetSource;
   readonly #parts: TargetParts;
   readonly #idleMs: number;
@@ -25,10 +25,10 @@ export class TargetTable extends WheelTimer implements TargetLookup {
   readonly #targets = new Map<string, Target>();
   /** By the name as applications write it: there may be several for one target. */
   readonly #names = new Map<string, Target>();
+  readonly #timer = new WheelTimer(this);
   #closed = false;
 
   constructor(source: TargetSource, parts: TargetParts, options: TargetTableOptions = {}) {
-    super();
     this.#source = source;
     this.#parts = parts;
     this.#idleMs = options.idleMs ?? 300_000;
@@ -61,14 +61,14 @@ export class TargetTable extends WheelTimer implements TargetLookup {
 
   close(): void {
     this.#closed = true;
-    this.#parts.wheel.cancel(this);
+    this.#parts.wheel.cancel(this.#timer);
     for (const target of [...this.#targets.values()]) this.#drop(target);
   }
 
   /** Time to look for what is idle: not asked for since the last look, and nothing in flight. */
-  override onTimer(): void {
+  onTimer(): void {
     this.#dropIdle();
-    if (this.#targets.size > 0) this.#parts.wheel.set(this, this.#parts.clock.now() + this.#idleMs);
+    if (this.#targets.size > 0) this.#parts.wheel.set(this.#timer, this.#parts.clock.now() + this.#idleMs);
   }
 
   #make(authority: string): Target | null {
@@ -80,9 +80,13 @@ export class TargetTable extends WheelTimer implements TargetLookup {
       if (this.#targets.size >= this.#maxTargets) return null;
       const config = this.#source(name);
       if (config === null) return null;
-      target = new Target(config, this.#parts);
-      if (this.#targets.size === 0) this.#parts.wheel.set(this, this.#parts.clock.now() + this.#idleMs);
-      this.#targets.set(name, target);
+      // `inventory` may be short for `inventory.shop`: one target, with one set of connections.
+      target = this.#targets.get(config.authority);
+      if (target === undefined) {
+        target = new Target(config, this.#parts);
+        if (this.#targets.size === 0) this.#parts.wheel.set(this.#timer, this.#parts.clock.now() + this.#idleMs);
+        this.#targets.set(config.authority, target);
+      }
     }
     // Anybody can write a name in many ways; a few are remembered, the others are looked up the long way.
     if (this.#names.size < this.#maxTargets * 4) this.#names.set(authority, target);

@@ -1,5 +1,5 @@
 import { Balancer, type BalancerParts, type BalancingConfig, balancingDefaults } from "../balancer/balancer.js";
-import { describeEndpoint, type EndpointDescription } from "../balancer/endpoint.js";
+import { describeEndpoint, type EndpointDescription, type EndpointFactory } from "../balancer/endpoint.js";
 import type { RetryBudgetConfig } from "../config/config.js";
 import { RetryBudget, retryBudgetDefaults } from "../resilience/retry-budget.js";
 import type { Resolver, ResolverWatch } from "../resolver/resolver.js";
@@ -24,6 +24,8 @@ export interface TargetConfig {
   readonly balancing?: BalancingConfig;
   /** @defaultValue `retryBudgetDefaults` */
   readonly retryBudget?: RetryBudgetConfig;
+  /** Makes this authority's transports, instead of what makes everybody's. */
+  readonly factory?: EndpointFactory;
 }
 
 export interface TargetParts extends Omit<BalancerParts, "authority"> {
@@ -54,7 +56,10 @@ export class Target {
     this.authority = authority;
     this.identity = config.identity;
     this.routes = new RouteTable(config.routes, config.fallback);
-    this.balancer = new Balancer({ ...parts, authority }, config.balancing ?? balancingDefaults);
+    this.balancer = new Balancer(
+      { ...parts, factory: config.factory ?? parts.factory, authority },
+      config.balancing ?? balancingDefaults,
+    );
     this.budget = new RetryBudget(parts.clock.now(), config.retryBudget ?? retryBudgetDefaults);
     this.meter = new Meter(metrics.clientDuration, authority, config.identity ?? "");
     this.retryMetrics = new RetryMetrics(metrics, authority);

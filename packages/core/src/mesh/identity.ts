@@ -1,0 +1,46 @@
+import { createDevSource, createFilesSource, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
+import type { MeshConfig } from "../config/config.js";
+import type { Log } from "./log.js";
+
+/** How long a workload waits for its first identity before its start fails with the reason. */
+const patienceMs = 30_000;
+
+/** Opens the identity source that the configuration names, and waits for the first identity. */
+export async function openIdentity(config: MeshConfig, stateDir: string, log: Log): Promise<IdentitySource> {
+  const source = sourceOf(config, stateDir);
+  let last: Error | null = null;
+  const forget = source.onFailure((error) => {
+    last = error;
+    log("warn", "identity.failed", { source: config.identity.source, error });
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const text = `identity.source ${config.identity.source}: no identity within ${patienceMs / 1000} s`;
+      reject(new Error(last === null ? text : `${text}: ${last.message}`, { cause: last }));
+    }, patienceMs);
+  });
+  try {
+    await Promise.race([source.ready(), timeout]);
+    return source;
+  } catch (error) {
+    source.close();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    forget();
+  }
+}
+
+function sourceOf(config: MeshConfig, stateDir: string): IdentitySource {
+  const { identity, workload, production } = config;
+  const id = SpiffeId.parse(workload.id);
+  switch (identity.source) {
+    case "dev":
+      return createDevSource({ stateDir, id, lifetimeMs: identity.lifetimeMs, production });
+    case "files":
+      return createFilesSource({ cert: identity.cert, key: identity.key, bundle: identity.bundle, production });
+    default:
+      throw new Error(`identity.source: ${identity.source} can't be used yet; use dev or files`);
+  }
+}

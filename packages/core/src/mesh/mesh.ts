@@ -1,0 +1,120 @@
+import { type Agent, createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
+import type { AddressInfo } from "node:net";
+import { AppExit, createFetch, exchangeOf, ServiceAgent, takeOver } from "@selvage/http2/node";
+import { ServiceDispatcher } from "@selvage/http2/undici";
+import type { MeshConfig } from "../config/config.js";
+import type { MeshOptions } from "../config/options.js";
+import { MeshExchange, type Peer } from "../exchange.js";
+import { renderPrometheus } from "../telemetry/prometheus.js";
+import type { Log } from "./log.js";
+import { MeshRuntime, reachable } from "./runtime.js";
+
+/** What `createMesh` takes beside the configuration. */
+export interface CreateMeshOptions extends MeshOptions {
+  /** Where rare events go. @defaultValue warnings and errors, a line each, to standard error */
+  log?: Log;
+}
+
+/** A workload's place in the mesh. One per process is usual; several are possible, each with its own identity. */
+export class Mesh {
+  /** The configuration in force, complete and frozen. */
+  readonly config: MeshConfig;
+  /** WHATWG fetch through the mesh: looked up by name, mutual TLS, balanced, retried, measured. */
+  readonly fetch: typeof globalThis.fetch;
+  /** For undici, and for the built-in fetch by `setGlobalDispatcher` or its `dispatcher` option. */
+  readonly dispatcher: ServiceDispatcher;
+  /** For everything built on node:http (axios, got, node-fetch), for `http:` URLs. */
+  readonly agent: Agent;
+  /** The same for `https:` URLs. The mesh does the encryption, so both go the same way. */
+  readonly httpsAgent: Agent;
+  readonly #runtime: MeshRuntime;
+
+  /** Use `createMesh`. */
+  constructor(runtime: MeshRuntime) {
+    this.#runtime = runtime;
+    this.config = runtime.config;
+    const newExchange = () => new MeshExchange("outbound");
+    this.dispatcher = new ServiceDispatcher(runtime.outbound, { newExchange });
+    this.fetch = createFetch(this.dispatcher);
+    this.agent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "http:" });
+    this.httpsAgent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "https:" });
+  }
+
+  /** This workload's SPIFFE id. */
+  get id(): string {
+    return this.config.workload.id;
+  }
+
+  /** Where the admin port is, `http://host:port`; null without one. */
+  get adminAddress(): string | null {
+    return this.#runtime.adminAddress;
+  }
+
+  /**
+   * A genuine `http.Server` whose port is a port of the mesh: mutual TLS, HTTP/2, HTTP/1.1 and plain HTTP side by side, inbound policy
+   * before the listener. Listen on it as ever. It is announced to others when it listens, and withdrawn when it closes.
+   */
+  createServer(listener?: RequestListener): Server {
+    return this.#serve(createServer(listener));
+  }
+
+  /** For frameworks that make their server by a factory: `Fastify({ serverFactory: mesh.serverFactory })`. */
+  readonly serverFactory = (listener: RequestListener, options?: object): Server =>
+    this.#serve(createServer((options ?? {}) as ServerOptions, listener));
+
+  /** The metrics in Prometheus text format, as on the admin port. */
+  metrics(): string {
+    return renderPrometheus(this.#runtime.metrics.registry);
+  }
+
+  /**
+   * Ends in this order: not ready and withdrawn, wait `drain.delay`, stop accepting, let requests in flight finish (at most
+   * `drain.timeout`), close outbound connections. Outbound calls work until the inbound ones are done. Idempotent.
+   */
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #serve(server: Server): Server {
+    const exit = new AppExit(server);
+    const port = this.#runtime.port(exit, () => {
+      if (server.listening) server.close();
+    });
+    takeOver(server, {
+      accept: (socket) => port.server.accept(socket),
+      closeIdle: () => port.server.drain(),
+      closeAll: () => port.server.forEachConnection((connection) => connection.destroy()),
+      active: () => exit.active,
+    });
+    server.on("listening", () => {
+      const address = server.address();
+      if (address !== null && typeof address === "object") port.announce(reachable(address satisfies AddressInfo));
+    });
+    server.on("close", () => port.withdraw());
+    return server;
+  }
+}
+
+/**
+ * Joins the mesh. Configuration comes from the object given, then `SELVAGE_*`, then `selvage.yaml`, then defaults; without any, this is a
+ * development mesh whose processes on one machine find and believe each other. Resolves when the workload has its identity.
+ *
+ * Rejects with a `ConfigError` that names every wrong field, or with the reason why there is no identity.
+ */
+export async function createMesh(options: CreateMeshOptions = {}): Promise<Mesh> {
+  const { log, ...rest } = options;
+  return new Mesh(await MeshRuntime.start({ options: rest, ...(log && { log }) }));
+}
+
+/**
+ * Who sent a request, as proven by the connection it came on; null for a request without a verified peer, and for requests that no mesh server
+ * took. Works for the objects of any framework that passes on Node's `IncomingMessage`.
+ */
+export function peerOf(req: IncomingMessage): Peer | null {
+  const x = exchangeOf(req);
+  return x instanceof MeshExchange ? x.peer : null;
+}

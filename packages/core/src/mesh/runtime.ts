@@ -1,0 +1,273 @@
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { HttpServer, type Service } from "@selvage/http2";
+import type { IdentitySource } from "@selvage/tls-identity";
+import { AdminService } from "../admin/admin-service.js";
+import { Readiness } from "../admin/readiness.js";
+import type { MeshConfig } from "../config/config.js";
+import { loadConfig } from "../config/load.js";
+import type { MeshOptions } from "../config/options.js";
+import { redactConfig } from "../config/redact.js";
+import { LocalRegistry, type Registration } from "../registry/local-registry.js";
+import { systemClock } from "../runtime/clock.js";
+import { systemRandom } from "../runtime/random.js";
+import { TimerWheel } from "../runtime/timer-wheel.js";
+import { inboundStack } from "../stack/inbound.js";
+import { endpointStack, outboundStack } from "../stack/outbound.js";
+import { TargetTable } from "../target/target-table.js";
+import { MeshMetrics } from "../telemetry/mesh-metrics.js";
+import { renderPrometheus } from "../telemetry/prometheus.js";
+import { Registry } from "../telemetry/registry.js";
+import { EndpointTransports } from "../transport/endpoint-transports.js";
+import { IdentityMetrics } from "./identity-metrics.js";
+import { openIdentity } from "./identity.js";
+import { type Log, stderrLog } from "./log.js";
+import { createMeshPort } from "./mesh-port.js";
+import type { PolicyAuthorizer } from "./policy-authorizer.js";
+import { openPolicy } from "./policy-source.js";
+import { defaultStateDir } from "./state-dir.js";
+import { createTargetSource, explainUnknown } from "./target-source.js";
+
+export interface RuntimeOptions {
+  /** Over the environment and the file. */
+  readonly options?: MeshOptions;
+  /** @defaultValue `SELVAGE_CONFIG`, or `selvage.yaml` in the working directory */
+  readonly file?: string;
+  /** @defaultValue warnings and errors, to standard error */
+  readonly log?: Log;
+}
+
+/** A port of the mesh that is served by this workload. */
+export interface ServedPort {
+  readonly server: HttpServer;
+  /** Tells others, through the local registry, that this workload serves there. Once; does nothing without a registry. */
+  announce(address?: string): void;
+  /** Takes that back. */
+  withdraw(): void;
+}
+
+interface OpenPort {
+  readonly server: HttpServer;
+  readonly stopAccepting: () => void;
+  close(): void;
+}
+
+/**
+ * What the library and the shim have in common: configuration, identity, the two stacks, the admin port, and the order in
+ * which all of it starts and ends. Entries and exits are added by whoever assembles it.
+ */
+export class MeshRuntime {
+  readonly config: MeshConfig;
+  readonly identity: IdentitySource;
+  readonly readiness = new Readiness();
+  readonly metrics = new MeshMetrics(new Registry());
+  readonly log: Log;
+  /** The way out: what every outbound entry calls. Takes exchanges of the class `MeshExchange`. */
+  readonly outbound: Service;
+  readonly onProtection = (reason: string): void => this.metrics.protections.with(reason).increment();
+  readonly #registry: LocalRegistry | null;
+  readonly #targets: TargetTable;
+  readonly #transports: EndpointTransports;
+  readonly #authorizer: PolicyAuthorizer;
+  readonly #wheel: TimerWheel;
+  readonly #ports: OpenPort[] = [];
+  readonly #registrations = new Set<Registration>();
+  readonly #closers: (() => void)[] = [];
+  #admin: HttpServer | null = null;
+  #adminAddress: string | null = null;
+  #drained: Promise<void> | null = null;
+  #closed: Promise<void> | null = null;
+
+  private constructor(config: MeshConfig, identity: IdentitySource, registry: LocalRegistry | null, policy: ReturnType<typeof openPolicy>, log: Log) {
+    this.config = config;
+    this.identity = identity;
+    this.log = log;
+    this.#registry = registry;
+    this.#authorizer = policy.authorizer;
+    this.#closers.push(() => policy.close());
+    const clock = systemClock;
+    const random = systemRandom;
+    const { metrics } = this;
+    this.#wheel = new TimerWheel(clock);
+    this.#transports = new EndpointTransports({ identity, onProtection: this.onProtection });
+    const source = createTargetSource({ config, registry, factory: (settings) => this.#transports.factory(settings.connectTimeoutMs) });
+    this.#targets = new TargetTable(
+      source,
+      { clock, wheel: this.#wheel, random, factory: this.#transports.factory(config.outbound.defaults.connectTimeoutMs), wrap: endpointStack(clock), metrics },
+      { explainUnknown: () => explainUnknown(config, registry) },
+    );
+    this.outbound = outboundStack({ clock, wheel: this.#wheel, random, metrics, targets: this.#targets, ...(config.telemetry.traces ? {} : { trace: null }) });
+    this.#closers.push(new IdentityMetrics(metrics.registry, identity, clock, log).close);
+  }
+
+  /** Reads the configuration, gets an identity, and opens the admin port. Rejects when the workload can't get an identity. */
+  static async start({ options, file, log = stderrLog() }: RuntimeOptions = {}): Promise<MeshRuntime> {
+    const config = loadConfig({ ...(options && { options }), ...(file !== undefined && { file }), env: process.env, cwd: process.cwd() });
+    for (const warning of config.warnings) log("warn", "config.warning", { warning });
+    const stateDir = config.stateDir ?? defaultStateDir(process.cwd());
+    const policy = openPolicy(config.inbound, log);
+    const identity = await openIdentity(config, stateDir, log);
+    const registry =
+      config.identity.source === "dev"
+        ? new LocalRegistry({ directory: join(stateDir, "registry"), onProblem: (problem) => log("warn", "registry.bad-entry", { problem }) })
+        : null;
+    const runtime = new MeshRuntime(config, identity, registry, policy, log);
+    try {
+      await runtime.#openAdmin();
+    } catch (error) {
+      await runtime.close();
+      throw error;
+    }
+    return runtime;
+  }
+
+  /** Where the admin port can be reached, `http://host:port`; null without one. */
+  get adminAddress(): string | null {
+    return this.#adminAddress;
+  }
+
+  /** Puts the inbound layers around an exit. */
+  inbound(exit: Service): Service {
+    const { config, metrics } = this;
+    return inboundStack(
+      {
+        clock: systemClock,
+        metrics,
+        serverAddress: `${config.workload.name}.${config.workload.namespace}`,
+        authorizer: this.#authorizer,
+        limiter: this.#authorizer,
+        maxInFlight: config.inbound.maxInFlight,
+        ...(config.telemetry.traces ? {} : { trace: null }),
+      },
+      exit,
+    );
+  }
+
+  /**
+   * A port of the mesh in front of an exit, which somebody else listens for: sockets go to `server.accept`, and
+   * `stopAccepting` is called when this workload drains.
+   */
+  port(exit: Service, stopAccepting: () => void = () => {}): ServedPort {
+    const port = createMeshPort({
+      identity: this.identity,
+      service: this.inbound(exit),
+      plaintext: this.config.inbound.plaintext === "allow",
+      onProtection: this.onProtection,
+      onRefusedPeer: (reason) => this.onProtection(`peer ${reason}`),
+    });
+    this.#ports.push({ server: port.server, stopAccepting, close: port.close });
+    let registration: Registration | null = null;
+    return {
+      server: port.server,
+      announce: (address) => {
+        const where = this.config.inbound.advertise === null ? address : hostPort(this.config.inbound.advertise);
+        if (registration !== null || this.#registry === null || where === undefined || this.#drained !== null) return;
+        const { name, namespace, id } = this.config.workload;
+        registration = this.#registry.register(`${name}.${namespace}`, where, id);
+        this.#registrations.add(registration);
+      },
+      withdraw: () => {
+        if (registration === null) return;
+        registration.remove();
+        this.#registrations.delete(registration);
+        registration = null;
+      },
+    };
+  }
+
+  /** The same, listening where the configuration says. */
+  async openPort(exit: Service): Promise<ServedPort> {
+    const port = this.port(exit);
+    const { host, port: number } = this.config.inbound;
+    const bound = await this.listen(port.server, host, number, "inbound.port");
+    return { ...port, announce: (address = reachable(bound)) => port.announce(address) };
+  }
+
+  /**
+   * Listens on a port of the configuration. In development a default port that is taken is no reason to fail: another
+   * workload on this machine has it, and a free one serves as well.
+   */
+  async listen(server: HttpServer, host: string, port: number, path: string): Promise<AddressInfo> {
+    try {
+      return await server.listen({ host, port });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EADDRINUSE" && this.config.identity.source === "dev" && !(path in this.config.origins)) {
+        return server.listen({ host, port: 0 });
+      }
+      throw new Error(`${path}: can't listen on ${hostPort({ host, port })} (${code}); choose another port`, { cause: error });
+    }
+  }
+
+  /** What `/state` shows. */
+  describe(): unknown {
+    return {
+      workload: this.config.workload,
+      identity: this.config.workload.id,
+      inbound: this.#ports.map(({ server }) => ({ connections: server.connections, active: server.active })),
+      targets: this.#targets.describe(),
+    };
+  }
+
+  /**
+   * Takes nothing new from others and finishes what is in flight, in this order: not ready and out of the registry, wait
+   * `drain.delay`, stop accepting, GOAWAY and `Connection: close`, cut what is left after `drain.timeout`. Outbound goes on.
+   */
+  drainInbound(): Promise<void> {
+    this.#drained ??= this.#drainInbound();
+    return this.#drained;
+  }
+
+  /** Drains, then ends outbound, the admin port and the identity source. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #drainInbound(): Promise<void> {
+    this.readiness.block("draining");
+    for (const registration of this.#registrations) registration.remove();
+    const { delayMs, timeoutMs } = this.config.drain;
+    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    for (const port of this.#ports) port.stopAccepting();
+    await Promise.all(this.#ports.map(({ server }) => server.close(timeoutMs)));
+    for (const port of this.#ports) port.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.drainInbound();
+    this.#targets.close();
+    const cut = setTimeout(() => this.#transports.destroy(), this.config.drain.timeoutMs);
+    await this.#transports.close();
+    clearTimeout(cut);
+    this.#admin?.destroy();
+    for (const close of this.#closers) close();
+    this.#registry?.close();
+    this.identity.close();
+  }
+
+  async #openAdmin(): Promise<void> {
+    const { admin } = this.config;
+    if (admin === null) return;
+    this.#admin = new HttpServer({
+      service: new AdminService({
+        readiness: this.readiness,
+        metrics: () => renderPrometheus(this.metrics.registry),
+        config: () => redactConfig(this.config),
+        state: () => this.describe(),
+      }),
+    });
+    const bound = await this.listen(this.#admin, admin.host, admin.port, "admin.port");
+    this.#adminAddress = `http://${reachable(bound)}`;
+  }
+}
+
+function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Where somebody on this machine reaches what listens there. */
+export function reachable({ address, port }: AddressInfo): string {
+  if (address === "0.0.0.0" || address === "::" || address === "") return `127.0.0.1:${port}`;
+  return hostPort({ host: address, port });
+}

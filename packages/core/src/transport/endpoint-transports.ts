@@ -1,0 +1,104 @@
+import { type Connect, EndpointClient, type Exchange, type Sink, tcpConnect, tlsConnect } from "@selvage/http2";
+import { clientTlsOptions, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
+import type { EndpointFactory, EndpointTransport } from "../balancer/endpoint.js";
+import type { EndpointAddress } from "../resolver/resolver.js";
+
+export interface EndpointTransportsOptions {
+  readonly identity: IdentitySource;
+  /** Told why something that protects us from a peer struck. */
+  readonly onProtection: (reason: string) => void;
+}
+
+/**
+ * Makes the connections of endpoints: HTTP/2 over mutual TLS, with HTTP/1 carried on it, where an identity is expected;
+ * plain HTTP/1.1 or HTTP/2 elsewhere. When this workload's identity rotates, new exchanges get new connections.
+ */
+export class EndpointTransports {
+  readonly #identity: IdentitySource;
+  readonly #onProtection: (reason: string) => void;
+  readonly #open = new Set<ClientTransport>();
+  readonly #unsubscribe: () => void;
+
+  constructor(options: EndpointTransportsOptions) {
+    this.#identity = options.identity;
+    this.#onProtection = options.onProtection;
+    this.#unsubscribe = options.identity.subscribe(() => {
+      for (const transport of this.#open) transport.client.refresh();
+    });
+  }
+
+  /** For the endpoints of one authority. */
+  factory(connectTimeoutMs: number): EndpointFactory {
+    return { create: (address) => this.#create(address, connectTimeoutMs) };
+  }
+
+  #create(address: EndpointAddress, connectTimeoutMs: number): EndpointTransport {
+    const { identity } = address;
+    const client = new EndpointClient(this.#connect(address, connectTimeoutMs), {
+      protocol: identity === null && address.attributes?.["protocol"] !== "h2" ? "h1" : "h2",
+      carryHttp1: identity !== null,
+      connectTimeoutMs,
+      http1: { onProtection: this.#onProtection },
+      http2: { onProtection: this.#onProtection },
+    });
+    const transport = new ClientTransport(client, identity, (closed) => this.#open.delete(closed));
+    this.#open.add(transport);
+    return transport;
+  }
+
+  /** Resolves when what is in flight is done and the connections are closed. */
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    await Promise.all([...this.#open].map((transport) => transport.client.close()));
+  }
+
+  destroy(): void {
+    this.#unsubscribe();
+    for (const transport of this.#open) transport.client.destroy();
+    this.#open.clear();
+  }
+
+  #connect(address: EndpointAddress, timeoutMs: number): Connect {
+    const { host, port, identity } = address;
+    if (identity === null) return tcpConnect({ host, port, timeoutMs });
+    const expected = SpiffeId.parse(identity);
+    return tlsConnect({
+      host,
+      port,
+      timeoutMs,
+      tls: () => {
+        const snapshot = this.#identity.current;
+        if (snapshot === null) throw new Error("this workload has no identity yet");
+        return clientTlsOptions(snapshot, expected);
+      },
+      // The peer's certificate was checked in the handshake; its end is the connection's end, and so is that of our own.
+      expiresAt: (socket) => {
+        const theirs = socket.getPeerCertificate().valid_to;
+        return Math.min(Date.parse(theirs), this.#identity.current?.notAfter ?? Number.POSITIVE_INFINITY);
+      },
+    });
+  }
+}
+
+class ClientTransport implements EndpointTransport {
+  readonly client: EndpointClient;
+  readonly enforcedIdentity: string | null;
+  readonly #onClose: (transport: ClientTransport) => void;
+
+  constructor(client: EndpointClient, identity: string | null, onClose: (transport: ClientTransport) => void) {
+    this.client = client;
+    this.enforcedIdentity = identity;
+    this.#onClose = onClose;
+  }
+
+  call(x: Exchange, sink: Sink): void {
+    this.client.call(x, sink);
+  }
+
+  close(): void {
+    this.client.close().then(
+      () => this.#onClose(this),
+      () => this.#onClose(this),
+    );
+  }
+}
