@@ -27,7 +27,7 @@ export type { Route } from "./router/route.js";
 export { anyMatch } from "./router/route-match.js";
 export { type Clock, systemClock } from "./runtime/clock.js";
 export { type Random, systemRandom } from "./runtime/random.js";
-export { TimerWheel, type TimerWheelOptions, WheelTimer } from "./runtime/timer-wheel.js";
+export { type TimerOwner, TimerWheel, type TimerWheelOptions, WheelTimer } from "./runtime/timer-wheel.js";
 export { describeInbound, type InboundParts, inboundLayers, inboundStack } from "./stack/inbound.js";
 export {
   describeOutbound,

@@ -5,7 +5,7 @@ import { FailureAccrual, failureAccrualDefaults } from "../resilience/failure-ac
 import type { EndpointAddress } from "../resolver/resolver.js";
 import type { Clock } from "../runtime/clock.js";
 import type { Random } from "../runtime/random.js";
-import { type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
+import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import { Endpoint, type EndpointFactory, type EndpointTransport } from "./endpoint.js";
 import { pickOfTwo } from "./p2c.js";
 import { PeakEwma, peakEwmaDefaults } from "./peak-ewma.js";
@@ -41,7 +41,7 @@ export interface BalancerParts {
 }
 
 /** Knows the endpoints of one authority, picks one for each attempt, and keeps exchanges while none is ready. */
-export class Balancer {
+export class Balancer implements TimerOwner {
   readonly config: BalancingConfig;
   readonly #parts: BalancerParts;
   /** All, by key: slowly changing, never touched by a request. */
@@ -51,7 +51,7 @@ export class Balancer {
   /** Those that are not ejected. */
   readonly #ready: Endpoint[] = [];
   readonly #queue = new WaitQueue();
-  readonly #failFastTimer: FailFastTimer;
+  readonly #failFastTimer = new WheelTimer(this);
   #failFast = false;
   #resolved = false;
   #failure: Error | null = null;
@@ -60,7 +60,6 @@ export class Balancer {
   constructor(parts: BalancerParts, config: BalancingConfig = balancingDefaults) {
     this.#parts = parts;
     this.config = config;
-    this.#failFastTimer = new FailFastTimer(this);
   }
 
   get endpoints(): Iterable<Endpoint> {
@@ -157,8 +156,8 @@ export class Balancer {
     this.#queue.fail(() => meshError("SELVAGE_ERR_DRAINING", text));
   }
 
-  /** For the fail-fast timer. */
-  failQueued(): void {
+  /** Nothing became ready in time: from now on nobody waits, until something does. */
+  onTimer(): void {
     if (this.#queue.size === 0) return;
     this.#failFast = true;
     this.#queue.fail(() => this.#nothingReady());
@@ -261,17 +260,4 @@ function leaveEligible(list: Endpoint[], endpoint: Endpoint): void {
     last.eligibleIndex = index;
   }
   endpoint.eligibleIndex = -1;
-}
-
-class FailFastTimer extends WheelTimer {
-  readonly #balancer: Balancer;
-
-  constructor(balancer: Balancer) {
-    super();
-    this.#balancer = balancer;
-  }
-
-  onTimer(): void {
-    this.#balancer.failQueued();
-  }
 }

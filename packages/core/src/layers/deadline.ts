@@ -2,7 +2,7 @@ import type { ExchangeError, HeaderList, Service, Sink } from "@selvage/http2";
 import { meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
-import { type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
+import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
 import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.js";
 
@@ -49,7 +49,7 @@ class DeadlineService implements Service {
       sink.onError(deadline.error());
       return;
     }
-    this.#wheel.set(deadline, at);
+    this.#wheel.set(deadline.timer, at);
     this.#inner.call(x, deadline);
   }
 }
@@ -69,13 +69,13 @@ function tellDeadline(x: MeshExchange, at: number): number {
   return at;
 }
 
-class DeadlineSink extends WheelTimer implements Sink {
+class DeadlineSink implements Sink, TimerOwner {
   readonly #x: MeshExchange;
   readonly #next: Sink;
   readonly #wheel: TimerWheel;
+  readonly timer = new WheelTimer(this);
 
   constructor(x: MeshExchange, next: Sink, wheel: TimerWheel) {
-    super();
     this.#x = x;
     this.#next = next;
     this.#wheel = wheel;
@@ -86,7 +86,7 @@ class DeadlineSink extends WheelTimer implements Sink {
   }
 
   onHead(status: number, headers: HeaderList): void {
-    if (this.#x.tunnel && (status === 101 || (status >= 200 && status < 300))) this.#wheel.cancel(this);
+    if (this.#x.tunnel && (status === 101 || (status >= 200 && status < 300))) this.#wheel.cancel(this.timer);
     this.#next.onHead(status, headers);
   }
 
@@ -95,16 +95,16 @@ class DeadlineSink extends WheelTimer implements Sink {
   }
 
   onEnd(trailers: HeaderList | null): void {
-    this.#wheel.cancel(this);
+    this.#wheel.cancel(this.timer);
     this.#next.onEnd(trailers);
   }
 
   onError(error: ExchangeError): void {
-    this.#wheel.cancel(this);
+    this.#wheel.cancel(this.timer);
     this.#next.onError(error);
   }
 
-  override onTimer(): void {
+  onTimer(): void {
     this.#x.flow.abort(this.error());
   }
 

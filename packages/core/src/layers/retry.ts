@@ -9,7 +9,7 @@ import { parseRetryAfter } from "../resilience/retry-after.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
 import type { Clock } from "../runtime/clock.js";
 import type { Random } from "../runtime/random.js";
-import { type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
+import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import type { RetryReason } from "../target/target.js";
 import { grpcStatusOf, headerValue, isGrpcRequest, noGrpcStatus } from "../telemetry/classification.js";
 
@@ -67,19 +67,20 @@ const settled = 2;
 // The attempt's own response says what was wrong with it; nobody gets to see this error.
 const discarded = transportError("SELVAGE_ERR_ABORTED", "this answer is replaced by another attempt's", "local");
 
-class RetrySink extends WheelTimer implements Sink, Flow {
+class RetrySink implements Sink, Flow, TimerOwner {
   readonly #x: MeshExchange;
   readonly #next: Sink;
   readonly #policy: RetryPolicy;
   readonly #inner: Service;
   readonly #parts: RetryParts;
   readonly #replay: ReplayBody | null;
+  /** For the attempt's time, then for the wait; made when one is needed. */
+  #timer: WheelTimer | null = null;
   #state = trying;
   #discarding = false;
   #paused = false;
 
   constructor(x: MeshExchange, next: Sink, policy: RetryPolicy, inner: Service, parts: RetryParts) {
-    super();
     this.#x = x;
     this.#next = next;
     this.#policy = policy;
@@ -94,7 +95,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
     this.#state = trying;
     if (this.#replay !== null) x.body = this.#replay.attempt();
     if (this.#policy.perTryTimeoutMs > 0) {
-      this.#parts.wheel.set(this, this.#parts.clock.now() + this.#policy.perTryTimeoutMs);
+      this.#setTimer(this.#policy.perTryTimeoutMs);
     }
     this.#inner.call(x, this);
     if (this.#paused && this.#state === trying) x.flow.pause();
@@ -105,7 +106,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
   }
 
   onHead(status: number, headers: HeaderList): void {
-    this.#parts.wheel.cancel(this);
+    this.#cancelTimer();
     const reason = this.#statusReason(status, headers);
     if (reason === null) {
       this.#deposit();
@@ -134,7 +135,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
 
   onError(error: ExchangeError): void {
     if (this.#discarding) return;
-    this.#parts.wheel.cancel(this);
+    this.#cancelTimer();
     if (this.#state !== settled) {
       const reason = this.#errorReason(error);
       if (reason !== null) {
@@ -148,7 +149,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
     this.#fail(error);
   }
 
-  override onTimer(): void {
+  onTimer(): void {
     if (this.#state === waiting) {
       this.start();
     } else {
@@ -160,7 +161,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
   /** As the flow of an exchange that waits. */
   abort(reason: ExchangeError): void {
     if (this.#state !== waiting) return;
-    this.#parts.wheel.cancel(this);
+    this.#cancelTimer();
     this.#fail(reason);
   }
 
@@ -170,6 +171,15 @@ class RetrySink extends WheelTimer implements Sink, Flow {
 
   resume(): void {
     this.#paused = false;
+  }
+
+  #setTimer(delayMs: number): void {
+    this.#timer ??= new WheelTimer(this);
+    this.#parts.wheel.set(this.#timer, this.#parts.clock.now() + delayMs);
+  }
+
+  #cancelTimer(): void {
+    if (this.#timer !== null) this.#parts.wheel.cancel(this.#timer);
   }
 
   #fail(error: ExchangeError): void {
@@ -189,7 +199,7 @@ class RetrySink extends WheelTimer implements Sink, Flow {
     }
     this.#state = waiting;
     x.flow = this;
-    this.#parts.wheel.set(this, this.#parts.clock.now() + waitMs);
+    this.#setTimer(waitMs);
   }
 
   /** What certainly had no effect costs no budget: a deployment must not use up what an overload needs. */

@@ -1,7 +1,7 @@
 import type { FailureAccrualConfig } from "../config/config.js";
 import type { Clock } from "../runtime/clock.js";
 import type { Random } from "../runtime/random.js";
-import { type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
+import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import { backoffMs } from "./backoff.js";
 import { SuccessRateWindow } from "./success-rate-window.js";
 
@@ -30,13 +30,14 @@ export interface FailureAccrualListener {
  * Ejects an endpoint that keeps failing, and lets it back in after one exchange went well: elsewhere called a circuit
  * breaker. Answers that arrive while it is ejected don't count.
  */
-export class FailureAccrual extends WheelTimer {
+export class FailureAccrual implements TimerOwner {
   readonly #config: FailureAccrualConfig;
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;
   readonly #random: Random;
   readonly #listener: FailureAccrualListener;
   readonly #window: SuccessRateWindow | null;
+  readonly #timer = new WheelTimer(this);
   #state: EndpointState = "available";
   #failuresInARow = 0;
   #ejections = 0;
@@ -50,7 +51,6 @@ export class FailureAccrual extends WheelTimer {
     random: Random,
     listener: FailureAccrualListener,
   ) {
-    super();
     this.#config = config;
     this.#clock = clock;
     this.#wheel = wheel;
@@ -112,7 +112,7 @@ export class FailureAccrual extends WheelTimer {
     else if (this.#state === "available" && this.#window !== null) this.#recordRate(false);
   }
 
-  override onTimer(): void {
+  onTimer(): void {
     this.#probeTaken = false;
     this.#enter("probing");
   }
@@ -120,7 +120,7 @@ export class FailureAccrual extends WheelTimer {
   /** The endpoint is gone: nothing changes any more. */
   close(): void {
     this.#closed = true;
-    this.#wheel.cancel(this);
+    this.#wheel.cancel(this.#timer);
   }
 
   #recordRate(success: boolean): void {
@@ -134,7 +134,7 @@ export class FailureAccrual extends WheelTimer {
     if (this.#closed) return;
     const { minPenaltyMs, maxPenaltyMs, jitter } = this.#config;
     const backoff = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter };
-    this.#wheel.set(this, this.#clock.now() + backoffMs(backoff, this.#ejections, this.#random));
+    this.#wheel.set(this.#timer, this.#clock.now() + backoffMs(backoff, this.#ejections, this.#random));
     this.#ejections++;
     this.#failuresInARow = 0;
     this.#window?.clear(this.#clock.now());

@@ -1,33 +1,41 @@
 import type { Clock } from "./clock.js";
 
-/**
- * Something that can wait in a timer wheel: a base class, because the links live in the waiting object itself. A Map or
- * Set of waiting objects would be promoted to old space whenever it rests, and cost milliseconds at p99.
- *
- * One object waits in one wheel for one instant at a time.
- */
-export abstract class WheelTimer {
-  /** The wheel's own. */
-  wheelPrevious: WheelTimer | null = null;
-  /** The wheel's own. */
-  wheelNext: WheelTimer | null = null;
-  /** The wheel's own. */
-  wheelTick = 0;
+/** Who is told that time is over. */
+export interface TimerOwner {
+  /** The timer is out of the wheel by then, and may be set again from here. */
+  onTimer(): void;
+}
 
-  /** Time is over. The object is out of the wheel by then, and may be set again from here. */
-  abstract onTimer(): void;
+/**
+ * A place in a timer wheel: made once by its owner, set and cancelled as often as needed; one instant at a time.
+ *
+ * The links live in the waiting object, since a Map or Set of waiting objects would be promoted to old space whenever it
+ * rests, and cost milliseconds at p99. It is no base class: fields that many subclasses inherit are slow to make in V8 (a
+ * microsecond for each object).
+ */
+export class WheelTimer {
+  readonly owner: TimerOwner;
+  /** The wheel's own. */
+  previous: WheelTimer | null = null;
+  /** The wheel's own. */
+  next: WheelTimer | null = null;
+  /** The wheel's own. */
+  tick = 0;
+
+  constructor(owner: TimerOwner) {
+    this.owner = owner;
+  }
 }
 
 /** The fixed head of a circular list, so that links are never null while something waits. */
-class Slot extends WheelTimer {
-  constructor() {
-    super();
-    this.wheelPrevious = this;
-    this.wheelNext = this;
-  }
-
-  onTimer(): void {}
+function emptySlot(): WheelTimer {
+  const slot = new WheelTimer(nobody);
+  slot.previous = slot;
+  slot.next = slot;
+  return slot;
 }
+
+const nobody: TimerOwner = Object.freeze({ onTimer() {} });
 
 export interface TimerWheelOptions {
   /** Resolution. A timer never fires early, and about this much late. @defaultValue 10 */
@@ -44,8 +52,8 @@ const slotCount = 512;
 export class TimerWheel {
   readonly #clock: Clock;
   readonly #tickMs: number;
-  readonly #slots: Slot[] = Array.from({ length: slotCount }, () => new Slot());
-  readonly #expired = new Slot();
+  readonly #slots: readonly WheelTimer[] = Array.from({ length: slotCount }, emptySlot);
+  readonly #expired = emptySlot();
   readonly #turn = () => this.#advance();
   #tick: number;
   #size = 0;
@@ -64,21 +72,21 @@ export class TimerWheel {
 
   /** Sets (or sets anew) a timer for an instant of the clock. `Infinity` is not a time: don't set such a timer. */
   set(timer: WheelTimer, at: number): void {
-    if (timer.wheelNext !== null) this.cancel(timer);
+    if (timer.next !== null) this.cancel(timer);
     if (this.#turnTimer === null) {
       this.#tick = Math.floor(this.#clock.now() / this.#tickMs);
       this.#turnTimer = this.#clock.setTimer(this.#turn, this.#tickMs);
     }
     // The tick that is being worked off does not come again: the next one is the earliest.
     const tick = Math.max(Math.ceil(at / this.#tickMs), this.#tick + 1);
-    timer.wheelTick = tick;
+    timer.tick = tick;
     this.#size++;
     link(timer, this.#slots[tick % slotCount]!);
   }
 
   /** Forgets a timer. Does nothing when it isn't set. */
   cancel(timer: WheelTimer): void {
-    if (timer.wheelNext === null) return;
+    if (timer.next === null) return;
     this.#size--;
     unlink(timer);
   }
@@ -87,7 +95,7 @@ export class TimerWheel {
   close(): void {
     this.#stop();
     for (const slot of this.#slots) {
-      while (slot.wheelNext !== slot) this.cancel(slot.wheelNext!);
+      while (slot.next !== slot) this.cancel(slot.next!);
     }
   }
 
@@ -97,9 +105,9 @@ export class TimerWheel {
     const steps = Math.min(now - this.#tick, slotCount);
     for (let i = 1; i <= steps; i++) {
       const slot = this.#slots[(now - steps + i) % slotCount]!;
-      for (let timer = slot.wheelNext!; timer !== slot; ) {
-        const next = timer.wheelNext!;
-        if (timer.wheelTick <= now) {
+      for (let timer = slot.next!; timer !== slot; ) {
+        const next = timer.next!;
+        if (timer.tick <= now) {
           unlink(timer);
           link(timer, this.#expired);
         }
@@ -109,10 +117,10 @@ export class TimerWheel {
     if (now > this.#tick) this.#tick = now;
     // Set before timers fire, so that what they set does not schedule a second turn.
     this.#turnTimer = this.#clock.setTimer(this.#turn, this.#tickMs);
-    while (this.#expired.wheelNext !== this.#expired) {
-      const timer = this.#expired.wheelNext!;
+    while (this.#expired.next !== this.#expired) {
+      const timer = this.#expired.next!;
       this.cancel(timer);
-      timer.onTimer();
+      timer.owner.onTimer();
     }
     if (this.#size === 0) this.#stop();
   }
@@ -123,17 +131,17 @@ export class TimerWheel {
   }
 }
 
-function link(timer: WheelTimer, slot: Slot): void {
-  const last = slot.wheelPrevious!;
-  timer.wheelPrevious = last;
-  timer.wheelNext = slot;
-  last.wheelNext = timer;
-  slot.wheelPrevious = timer;
+function link(timer: WheelTimer, slot: WheelTimer): void {
+  const last = slot.previous!;
+  timer.previous = last;
+  timer.next = slot;
+  last.next = timer;
+  slot.previous = timer;
 }
 
 function unlink(timer: WheelTimer): void {
-  timer.wheelPrevious!.wheelNext = timer.wheelNext;
-  timer.wheelNext!.wheelPrevious = timer.wheelPrevious;
-  timer.wheelPrevious = null;
-  timer.wheelNext = null;
+  timer.previous!.next = timer.next;
+  timer.next!.previous = timer.previous;
+  timer.previous = null;
+  timer.next = null;
 }
