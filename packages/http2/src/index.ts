@@ -26,3 +26,14 @@ export {
 export { ClientConnection, type ClientConnectionListener } from "./h1/client-connection.js";
 export { type Http1Config, type Http1Limits, type Http1Options, http1Defaults, resolveHttp1 } from "./h1/limits.js";
 export { ServerConnection, type ServerConnectionListener } from "./h1/server-connection.js";
+
+export { ClientSession, type ClientSessionListener } from "./h2/client-session.js";
+export {
+  type Http2Config,
+  type Http2Options,
+  http2Defaults,
+  type Protection,
+  resolveHttp2,
+  type Ticker,
+} from "./h2/limits.js";
+export { ServerSession, type ServerSessionListener } from "./h2/server-session.js";
