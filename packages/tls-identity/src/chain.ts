@@ -26,14 +26,20 @@ export function verifyChain(chain: readonly Uint8Array[], bundle: TrustBundle, n
   }
   const last = links.at(-1)!;
   const depth = links.length - 1;
+  let problem: unknown;
   for (const root of roots) {
     if (last.x509.raw.equals(root.x509.raw)) return;
     if (!last.x509.checkIssued(root.x509) || !last.x509.verify(root.x509.publicKey)) continue;
-    requireValidNow(root, now);
-    requirePathLength(root, depth);
-    return;
+    try {
+      requireValidNow(root, now);
+      requirePathLength(root, depth);
+      return;
+    } catch (error) {
+      // Another root may have the same name and key, and a longer life.
+      problem = error;
+    }
   }
-  throw new IdentityError("chain-untrusted", `the chain does not end at a root of ${bundle.trustDomain}`);
+  throw problem ?? new IdentityError("chain-untrusted", `the chain does not end at a root of ${bundle.trustDomain}`);
 }
 
 interface Link {
