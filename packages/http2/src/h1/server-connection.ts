@@ -42,7 +42,6 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
   readonly #reader: MessageReader<RequestLine>;
   readonly #deadline = new Deadline();
   #current: ServerExchange | null = null;
-  #served = 0;
   #discarded = 0;
   #headTimed = true;
   #socketPaused = false;
@@ -83,7 +82,10 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     return this.#current === null ? 0 : 1;
   }
 
-  /** Takes no request after the present one, whose response says `Connection: close` if its head isn't out yet. A tunnel goes on. */
+  /**
+   * Takes no request after the present one, whose response says `Connection: close` if its head isn't out yet. Without a present
+   * one the next is taken, if it comes within `discardTimeoutMs`. A tunnel goes on.
+   */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
@@ -91,10 +93,9 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
       if (!this.#current.headSent) this.#current.keepAlive = false;
     } else if (this.#reader.inHead || this.#reader.holding) {
       // A request is on its way, and is answered.
-    } else if (this.#served === 0) {
-      this.#deadline.set(this.#config.limits.discardTimeoutMs);
     } else {
-      this.#close();
+      // One may be on its way: closing now would lose it.
+      this.#deadline.set(this.#config.limits.discardTimeoutMs);
     }
   }
 
@@ -259,7 +260,6 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
 
   #finish(e: ServerExchange): void {
     this.#current = null;
-    this.#served++;
     if (!e.keepAlive || this.#draining) {
       this.#close();
       return;
