@@ -8,3 +8,4 @@ export type {
 } from "./node/client/dispatch-handler.js";
 export type { DispatchRequest } from "./node/client/dispatch-request.js";
 export { type DispatcherLike, installGlobalDispatcher } from "./node/client/global-dispatcher.js";
+export { ServiceAgent, type ServiceAgentOptions } from "./node/client/service-agent.js";

@@ -14,16 +14,8 @@ const badValue = /[^\t\x20-\x7e\x80-\xff]/;
 const badHost = /[^A-Za-z0-9\-._~!$&'()*+,;=:[\]%]/;
 const digits = /^[0-9]+$/;
 
-/** Connection-specific fields (RFC 9110, section 7.6.1), and those that an HTTP client's own framing decides. */
-const dropped = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
-  "expect",
-]);
+/** More fields of the connection (RFC 9110, section 7.6.1), which need nothing but to be left out. */
+const dropped = new Set(["keep-alive", "proxy-connection", "http2-settings"]);
 
 /**
  * The headers of one request, read from what the caller wrote: lower-case names, checked values, no hop-by-hop fields.
@@ -35,11 +27,21 @@ export class RequestHead {
   contentLength = -1;
   hasContentType = false;
   acceptsTrailers = false;
+  /** What `upgrade` and `expect` said. They aren't in the list. */
+  upgrade: string | null = null;
+  /** `transfer-encoding: chunked` was there. */
+  chunked = false;
+  expect: string | null = null;
   readonly #names: HeaderNames;
   #connection: string[] | null = null;
 
   constructor(names: HeaderNames) {
     this.#names = names;
+  }
+
+  /** `connection` names `upgrade`, without which the latter means nothing. */
+  get offersUpgrade(): boolean {
+    return this.upgrade !== null && this.#connection?.includes("upgrade") === true;
   }
 
   /** Adds all headers of an input. Throws an error with code UND_ERR_INVALID_ARG. */
@@ -53,24 +55,18 @@ export class RequestHead {
       this.#readPairs(input);
     } else {
       const fields = input as Readonly<Record<string, unknown>>;
-      for (const name of Object.keys(fields)) this.#readField(name, fields[name]);
+      for (const name of Object.keys(fields)) this.add(name, fields[name]);
     }
+    this.finish();
+  }
+
+  /** To be called after the last {@link add}. */
+  finish(): void {
     if (this.#connection !== null) this.#dropNamedByConnection(this.#connection);
   }
 
-  #readFlat(input: readonly unknown[]): void {
-    if (input.length % 2 !== 0) throw invalidArgument("headers array must be even");
-    for (let i = 0; i < input.length; i += 2) this.#readField(input[i], input[i + 1]);
-  }
-
-  #readPairs(input: Iterable<unknown>): void {
-    for (const pair of input) {
-      if (!Array.isArray(pair) || pair.length !== 2) throw invalidArgument("headers must be in key-value pair format");
-      this.#readField(pair[0], pair[1]);
-    }
-  }
-
-  #readField(name: unknown, value: unknown): void {
+  /** Adds one header, or several of one name. */
+  add(name: unknown, value: unknown): void {
     if (value === undefined) return;
     const text = typeof name === "string" ? name : ArrayBuffer.isView(name) ? bytesText(name) : String(name);
     const lower = this.#names.lower(text);
@@ -78,6 +74,18 @@ export class RequestHead {
       for (const one of value) this.#add(lower, valueText(lower, one));
     } else {
       this.#add(lower, valueText(lower, value));
+    }
+  }
+
+  #readFlat(input: readonly unknown[]): void {
+    if (input.length % 2 !== 0) throw invalidArgument("headers array must be even");
+    for (let i = 0; i < input.length; i += 2) this.add(input[i], input[i + 1]);
+  }
+
+  #readPairs(input: Iterable<unknown>): void {
+    for (const pair of input) {
+      if (!Array.isArray(pair) || pair.length !== 2) throw invalidArgument("headers must be in key-value pair format");
+      this.add(pair[0], pair[1]);
     }
   }
 
@@ -99,10 +107,17 @@ export class RequestHead {
         return;
       case "transfer-encoding":
         if (value.trim().toLowerCase() !== "chunked") throw invalidArgument("invalid transfer-encoding header");
+        this.chunked = true;
         return;
       case "connection":
         this.#connection ??= [];
         for (const part of value.toLowerCase().split(",")) this.#connection.push(part.trim());
+        return;
+      case "upgrade":
+        this.upgrade = this.upgrade === null ? value : `${this.upgrade}, ${value}`;
+        return;
+      case "expect":
+        this.expect = value;
         return;
       case "content-type":
         this.hasContentType = true;

@@ -112,9 +112,12 @@ export class PlayedExchange implements Flow, BodySink {
 export class TestingService implements Service {
   readonly played: PlayedExchange[] = [];
   readonly #play: (exchange: PlayedExchange) => void;
+  readonly #reading: boolean;
 
-  constructor(play: (exchange: PlayedExchange) => void) {
+  /** @param reading Whether bodies are read, or `play` calls `readBody` when it wants to. */
+  constructor(play: (exchange: PlayedExchange) => void, reading = true) {
     this.#play = play;
+    this.#reading = reading;
   }
 
   get last(): PlayedExchange {
@@ -125,7 +128,7 @@ export class TestingService implements Service {
     const exchange = new PlayedExchange(x, sink);
     x.flow = exchange;
     this.played.push(exchange);
-    if (!x.tunnel) exchange.readBody();
+    if (!x.tunnel && this.#reading) exchange.readBody();
     this.#play(exchange);
   }
 }
