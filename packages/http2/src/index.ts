@@ -1,5 +1,28 @@
 // Exports by name, types apart. For end users first, for those who build on the engine after.
 
+export {
+  type BackoffConfig,
+  type BackoffOptions,
+  backoffDefaults,
+  backoffMs,
+  resolveBackoff,
+} from "./client/backoff.js";
+export {
+  type Connect,
+  type TcpConnectOptions,
+  type TlsConnectOptions,
+  tcpConnect,
+  tlsConnect,
+} from "./client/connect.js";
+export { EndpointClient } from "./client/endpoint-client.js";
+export {
+  type EndpointClientOptions,
+  type EndpointListener,
+  type EndpointState,
+  endpointClientDefaults,
+} from "./client/endpoint-client-options.js";
+export { connectError, nodeErrorCode } from "./client/node-error.js";
+export { type Clock, systemClock } from "./clock.js";
 export type {
   Body,
   BodySink,
@@ -22,11 +45,9 @@ export {
   transportError,
   transportErrors,
 } from "./exchange-error.js";
-
 export { ClientConnection, type ClientConnectionListener } from "./h1/client-connection.js";
 export { type Http1Config, type Http1Limits, type Http1Options, http1Defaults, resolveHttp1 } from "./h1/limits.js";
 export { ServerConnection, type ServerConnectionListener } from "./h1/server-connection.js";
-
 export { ClientSession, type ClientSessionListener } from "./h2/client-session.js";
 export {
   type Http2Config,
@@ -37,3 +58,5 @@ export {
   type Ticker,
 } from "./h2/limits.js";
 export { ServerSession, type ServerSessionListener } from "./h2/server-session.js";
+export { HttpServer } from "./server/http-server.js";
+export { type HttpServerOptions, httpServerDefaults } from "./server/http-server-options.js";

@@ -1,0 +1,210 @@
+import type { Socket } from "node:net";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
+import { ServerConnection } from "../h1/server-connection.js";
+import { ServerSession } from "../h2/server-session.js";
+import { AcceptedConnection } from "./accepted-connection.js";
+import { type AlpnOffer, readAlpnOffer } from "./client-hello.js";
+import type { ConnectionReaper } from "./connection-reaper.js";
+import { classifyFirstBytes, type FirstBytes } from "./first-bytes.js";
+import type { HttpServerConfig } from "./http-server-options.js";
+import { Peek } from "./peek.js";
+import { TlsTerminator } from "./tls-terminator.js";
+
+const ageSplay = 0.1;
+// After this long a peer that doesn't answer our close is cut off, as is one that says nothing while we drain.
+const lingerMs = 1_000;
+// The TLS server has its own timer; this one is for a handshake that it forgot.
+const handshakeSlackMs = 1_000;
+
+/** Takes sockets, finds out what each speaks, and hands it to the parser for that. */
+export class Acceptor {
+  draining = false;
+  closed = false;
+  readonly #config: HttpServerConfig;
+  readonly #reaper: ConnectionReaper;
+  readonly #onEmpty: () => void;
+  readonly #tls: TlsTerminator | null;
+
+  constructor(config: HttpServerConfig, reaper: ConnectionReaper, onEmpty: () => void) {
+    this.#config = config;
+    this.#reaper = reaper;
+    this.#onEmpty = onEmpty;
+    this.#tls =
+      config.tls === null
+        ? null
+        : new TlsTerminator(config.tls, config.handshakeTimeoutMs, {
+            onSecure: (c, socket) => this.#secured(c, socket),
+            onFailure: (c, error, reason) => this.#tlsFailed(c, error, reason),
+          });
+  }
+
+  accept(socket: Socket): void {
+    socket.on("error", ignore);
+    if (socket.destroyed) return;
+    // A peer that reset the connection before it was accepted: what it sent can be read, and then looks like an orderly end.
+    if (socket.remoteAddress === undefined && socket.localAddress !== undefined) {
+      socket.destroy();
+      return;
+    }
+    const { list } = this.#reaper;
+    if (this.closed || list.size >= this.#config.maxConnections) {
+      if (!this.closed) this.#config.onProtection?.("too many connections");
+      socket.destroy();
+      return;
+    }
+    socket.setNoDelay(true);
+    const c = new AcceptedConnection(socket);
+    list.add(c);
+    socket.once("close", () => this.#gone(c));
+    c.encrypted = (socket as Partial<TLSSocket>).encrypted === true;
+    this.#detect(c);
+  }
+
+  setSecureContext(options: SecureContextOptions): void {
+    if (this.#tls === null) throw new TypeError("setSecureContext: this server has no tls options");
+    this.#tls.setSecureContext(options);
+  }
+
+  /** Silent connections get little time once the server drains: most of them are spares that will never speak. */
+  drain(c: AcceptedConnection): void {
+    if (c.stage === "detect") this.#limit(c, Math.min(c.deadline, this.#config.clock.now() + lingerMs));
+    c.drain();
+  }
+
+  /** The stage that a connection is in has taken too long. */
+  expire(c: AcceptedConnection): void {
+    if (c.stage === "detect" && this.#config.onOpaque !== null && !this.draining) {
+      this.#stopPeek(c);
+      this.#start(c, "opaque");
+    } else {
+      c.destroy();
+    }
+  }
+
+  #limit(c: AcceptedConnection, deadline: number): void {
+    c.deadline = deadline;
+    this.#reaper.by(deadline);
+  }
+
+  #detect(c: AcceptedConnection): void {
+    const { clock, detectTimeoutMs } = this.#config;
+    c.stage = "detect";
+    this.#limit(c, clock.now() + (this.draining ? lingerMs : detectTimeoutMs));
+    c.peek = new Peek(c.socket, (bytes) => this.#look(c, bytes));
+  }
+
+  #stopPeek(c: AcceptedConnection): void {
+    c.peek?.stop();
+    c.peek = null;
+  }
+
+  #look(c: AcceptedConnection, bytes: Buffer | null): void {
+    if (bytes === null) {
+      c.destroy();
+      return;
+    }
+    const found = classifyFirstBytes(bytes);
+    if (found === "more") return;
+    if (found === "tls" && this.#tls !== null && !c.encrypted) {
+      const offer = this.#tls.readsAlpn ? readAlpnOffer(bytes) : "none";
+      if (offer !== "more") this.#handshake(c, this.#tls, offer);
+      return;
+    }
+    this.#stopPeek(c);
+    this.#start(c, found);
+  }
+
+  #handshake(c: AcceptedConnection, tls: TlsTerminator, offer: AlpnOffer): void {
+    this.#stopPeek(c);
+    c.stage = "handshake";
+    const { clock, handshakeTimeoutMs } = this.#config;
+    this.#limit(c, clock.now() + handshakeTimeoutMs + handshakeSlackMs);
+    try {
+      tls.handshake(c, offer);
+    } catch (error) {
+      this.#tlsFailed(c, error instanceof Error ? error : new Error(String(error)), undefined);
+    }
+  }
+
+  #secured(c: AcceptedConnection, socket: TLSSocket): void {
+    if (c.stage !== "handshake") {
+      socket.destroy();
+      return;
+    }
+    c.socket = socket;
+    c.encrypted = true;
+    socket.once("close", () => this.#gone(c));
+    this.#detect(c);
+  }
+
+  #tlsFailed(c: AcceptedConnection | null, error: Error, authorizationError: string | undefined): void {
+    this.#config.onTlsError?.(error, authorizationError, c === null ? "" : c.remoteAddress);
+    c?.destroy();
+  }
+
+  #start(c: AcceptedConnection, found: FirstBytes): void {
+    const { http1, http2, http2Restoring, clock } = this.#config;
+    c.deadline = Number.POSITIVE_INFINITY;
+    c.protocol = found === "http/2" || found === "http/1" ? found : "opaque";
+    if (!this.#admit(c) || c.socket.destroyed) {
+      c.destroy();
+      return;
+    }
+    const age = this.#config.maxConnectionAgeMs * (1 - ageSplay * this.#config.random());
+    c.drainAt = Math.min(c.drainAt, clock.now() + age);
+    this.#reaper.by(c.drainAt);
+    if (c.protocol === "opaque") {
+      c.stage = "opaque";
+      this.#config.onOpaque?.(c, c.socket);
+      return;
+    }
+    c.stage = "http";
+    const listener = { onClosed: () => this.#parsed(c) };
+    const parser =
+      c.protocol === "http/1"
+        ? new ServerConnection(c.socket, c, this.#config.service, http1, listener)
+        : new ServerSession(c.socket, c, this.#config.service, c.restoresHttp1 ? http2Restoring : http2, listener);
+    c.parser = parser;
+    if (c.draining) parser.drain();
+    else if (this.draining) c.drain();
+  }
+
+  #admit(c: AcceptedConnection): boolean {
+    const { plaintext, onOpaque, onConnection, onProtection, restoreHttp1 } = this.#config;
+    if (!c.encrypted && !plaintext) {
+      onProtection?.("plaintext refused");
+      return false;
+    }
+    if (c.protocol === "opaque" && onOpaque === null) {
+      onProtection?.("unknown protocol");
+      return false;
+    }
+    try {
+      if (onConnection !== null && !onConnection(c)) return false;
+      c.restoresHttp1 = restoreHttp1?.(c) === true;
+      return true;
+    } catch {
+      // The hooks are where identity is checked: when one fails, nobody was checked.
+      onProtection?.("a connection hook threw");
+      return false;
+    }
+  }
+
+  /** The parser is done. What it wrote last may still be on its way. */
+  #parsed(c: AcceptedConnection): void {
+    if (c.stage === "closed") return;
+    c.stage = "closing";
+    this.#limit(c, this.#config.clock.now() + lingerMs);
+  }
+
+  #gone(c: AcceptedConnection): void {
+    if (c.stage === "closed") return;
+    c.stage = "closed";
+    this.#stopPeek(c);
+    this.#reaper.list.remove(c);
+    if (!c.raw.destroyed) c.raw.destroy();
+    if (this.#reaper.list.size === 0) this.#onEmpty();
+  }
+}
+
+function ignore(): void {}
