@@ -6,8 +6,9 @@ import { pipeline, Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { createGzip, gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { AppExit, exchangeOf } from "./app-exit.js";
+import { AppExit } from "./app-exit.js";
 import { clientGone, FakeBody, FakeConnection, fakeExchange, RecordingSink, send } from "./app-exit-fakes.js";
+import { exchangeOf } from "./exchange-of.js";
 
 const seams = ["objects", "pair"] as const;
 

@@ -1,8 +1,6 @@
-import type { IncomingMessage, Server } from "node:http";
+import type { Server } from "node:http";
 import type { Exchange, Service, Sink } from "../../exchange.js";
 import { type AppExitOptions, resolveAppExit } from "./app-exit-options.js";
-import { AppSocket } from "./app-socket.js";
-import { streamOf } from "./app-stream.js";
 import { ObjectExit } from "./object-exit.js";
 import { PairExit } from "./pair-exit.js";
 import { seamReport } from "./probe.js";
@@ -42,12 +40,4 @@ export class AppExit implements Service {
     if (this.#objects === null || x.tunnel) this.#pair.call(x, sink);
     else this.#objects.call(x, sink);
   }
-}
-
-/** The exchange behind a request that an `AppExit` has made; `undefined` for others. */
-export function exchangeOf(req: IncomingMessage): Exchange | undefined {
-  const stream = streamOf(req);
-  if (stream !== undefined) return stream.x;
-  const socket: unknown = req.socket;
-  return socket instanceof AppSocket ? socket.exchange : undefined;
 }

@@ -2,44 +2,22 @@ import { AsyncResource } from "node:async_hooks";
 import { Buffer } from "node:buffer";
 import { channel } from "node:diagnostics_channel";
 import type { Server } from "node:http";
-import type { BodySink, Connection, Exchange, Flow, HeaderCase, HeaderList, Sink } from "../../exchange.js";
+import type { Connection, Exchange, Flow, HeaderCase, HeaderList, Sink } from "../../exchange.js";
 import { type ExchangeError, transportError } from "../../exchange-error.js";
-import type { DeadlineList, Timed } from "./deadline-list.js";
+import type { AppStreamHost } from "./app-stream-host.js";
+import type { DeadlineList } from "./deadline-list.js";
+import { markExchange } from "./exchange-of.js";
 import { type FacadeOwner, FacadeSocket } from "./facade-socket.js";
-import { type NodeRequest, type NodeResponse, needDrainKey, noCallback, type WriteCallback } from "./node-internals.js";
-import { type RequestHead, trailerLines } from "./request-head.js";
+import { closeBoth, closeResponse, connectionReset, isUnheard, rethrow } from "./message-close.js";
+import { type NodeRequest, type NodeResponse, needDrainKey, type WriteCallback } from "./node-internals.js";
+import { type BodyOwner, endRequest, RequestBody } from "./request-body.js";
+import type { RequestHead } from "./request-head.js";
 import type { ResponseHead } from "./response-head.js";
 import { installSeam, type SeamOwner, sendInformationalText } from "./response-seam.js";
 import { WaitingWrites } from "./waiting-writes.js";
 
 const requestStart = channel("http.server.request.start");
 const responseFinish = channel("http.server.response.finish");
-
-/** What all streams of an exit share. */
-export interface AppStreamHost {
-  readonly server: Server;
-  readonly strictValues: boolean;
-  readonly headerNames: Map<string, string>;
-  readonly inactivity: DeadlineList;
-  readonly unfinishedRequests: DeadlineList;
-  now(): number;
-  makeRequest(socket: FacadeSocket): NodeRequest;
-  makeResponse(req: NodeRequest): NodeResponse;
-  /** Emits 'request', or what stands for it. */
-  emitRequest(req: NodeRequest, res: NodeResponse, expect: string | null): void;
-  onStreamEnd(): void;
-}
-
-const streamKey = Symbol("selvage.appStream");
-
-interface Marked {
-  [streamKey]?: AppStream;
-}
-
-/** The stream behind a request or response, if it came through the seam. */
-export function streamOf(message: object): AppStream | undefined {
-  return (message as Marked)[streamKey];
-}
 
 /**
  * One exchange on its way through an application, as genuine `IncomingMessage` and `ServerResponse`.
@@ -49,16 +27,13 @@ export function streamOf(message: object): AppStream | undefined {
  * thrown again on the next tick, where it is an uncaught exception as it would be there. Each runs in the async context of
  * its own request, whatever else was in the same read.
  */
-export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOwner, SeamOwner, Timed {
+export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeOwner, SeamOwner {
   readonly x: Exchange;
   readonly socket: FacadeSocket;
   readonly req: NodeRequest;
   readonly res: NodeResponse;
   cut = false;
-  deadlineAt = 0;
-  earlier: Timed | null = null;
-  later: Timed | null = null;
-  timed = false;
+  private byApplication = false;
   private readonly host: AppStreamHost;
   private readonly sink: Sink;
   private readonly expect: string | null;
@@ -66,9 +41,7 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
   /** The sink got its terminal call. */
   private over = false;
   private paused = false;
-  private bodyOver: boolean;
-  private bodyPaused = false;
-  private dispatching = false;
+  private readonly body: RequestBody | null;
   private finished = false;
   /** The application has ended a response of which parts still wait. */
   private ending = false;
@@ -83,31 +56,17 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
     this.x = x;
     this.sink = sink;
     this.expect = head.expect;
-    this.bodyOver = x.body === null;
+    this.body = x.body === null ? null : new RequestBody(this, x.body);
     const socket = new FacadeSocket(this);
     this.socket = socket;
-    const req = host.makeRequest(socket);
-    (req as Marked)[streamKey] = this;
+    const req = host.makeRequest(x, head, socket);
+    markExchange(req, x);
     this.req = req;
-    const http10 = x.version === "1.0";
-    req.httpVersionMajor = 1;
-    req.httpVersionMinor = http10 ? 0 : 1;
-    // "2.0" would make Node's own response an HTTP/1.0 one.
-    req.httpVersion = http10 ? "1.0" : "1.1";
-    req.method = x.method;
-    req.url = x.absoluteForm ? `${x.scheme}://${x.authority}${x.path}` : x.path;
-    req.upgrade = false;
-    const limit = host.server.maxHeadersCount;
-    const length = head.lines.length;
-    const most = typeof limit === "number" ? limit * 2 : 2000;
-    req._addHeaderLines(head.lines, most > 0 && length > most ? most : length);
     const res = host.makeResponse(req);
-    (res as Marked)[streamKey] = this;
     this.res = res;
     installSeam(res, this);
     res.socket = socket;
     socket._httpMessage = res;
-    res.on("finish", onFinish);
     if (host.server.timeout > 0) socket.setTimeout(host.server.timeout);
   }
 
@@ -121,6 +80,10 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
 
   get inactivity(): DeadlineList {
     return this.host.inactivity;
+  }
+
+  get unfinishedRequests(): DeadlineList {
+    return this.host.unfinishedRequests;
   }
 
   get strictValues(): boolean {
@@ -142,7 +105,6 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
   /** Shows the request to the application. */
   start(): void {
     this.x.flow = this;
-    this.dispatching = true;
     this.runInAsyncScope(dispatch, this);
   }
 
@@ -154,71 +116,16 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
     } catch (error) {
       process.nextTick(rethrow, error);
     }
-    this.dispatching = false;
-    const body = this.x.body;
-    if (body === null) {
-      if (!this.cut) this.endRequest(null);
-    } else if (!this.bodyOver) {
-      const timeoutMs = server.requestTimeout;
-      if (timeoutMs > 0) {
-        this.deadlineAt = this.host.now() + timeoutMs;
-        this.host.unfinishedRequests.add(this);
-      }
-      body.pipe(this);
-    }
-  }
-
-  // Request body.
-
-  onData(chunk: Uint8Array): void {
-    if (this.bodyOver) return;
-    this.socket.touch();
-    this.runInAsyncScope(deliver, this, chunk);
-  }
-
-  onEnd(trailers: HeaderList | null): void {
-    if (this.bodyOver) return;
-    this.bodyOver = true;
-    this.host.unfinishedRequests.remove(this);
-    this.runInAsyncScope(deliverEnd, this, trailers);
-  }
-
-  push(chunk: Uint8Array): void {
-    if (this.req._dumped) return;
-    if (!this.req.push(chunk) && !this.bodyOver) {
-      this.bodyPaused = true;
-      this.x.body?.pause();
-    }
-  }
-
-  endRequest(trailers: HeaderList | null): void {
-    const req = this.req;
-    req.complete = true;
-    if (trailers !== null && trailers.length !== 0) {
-      const lines = trailerLines(this.x, trailers);
-      req._addHeaderLines(lines, lines.length);
-    }
-    req.push(null);
-  }
-
-  /** The application will read no more: the source need not send the rest. */
-  private dropBody(): void {
-    if (this.bodyOver) return;
-    this.bodyOver = true;
-    this.host.unfinishedRequests.remove(this);
-    this.x.body?.cancel();
+    if (this.body === null) endRequest(this.x, req, null);
+    else this.body.start(server.requestTimeout > 0 ? this.host.now() + server.requestTimeout : 0);
   }
 
   pauseBody(): void {
-    if (this.bodyOver || this.bodyPaused || this.dispatching) return;
-    this.bodyPaused = true;
-    this.x.body?.pause();
+    this.body?.pause();
   }
 
   resumeBody(): void {
-    if (!this.bodyPaused) return;
-    this.bodyPaused = false;
-    if (!this.bodyOver) this.x.body?.resume();
+    this.body?.resume();
   }
 
   // Response.
@@ -252,9 +159,8 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
     this.sink.onHead(head.status, head.fields);
   }
 
-  sendBody(chunk: Uint8Array, callback: WriteCallback | null): boolean {
+  sendBody(chunk: Uint8Array, told: WriteCallback | null): boolean {
     if (this.over) return false;
-    const told = callback === noCallback ? null : callback;
     let length = chunk.length;
     if (this.remaining !== -1) {
       if (length > this.remaining) {
@@ -264,8 +170,6 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
       }
       this.remaining -= length;
     }
-    // Whoever is told may use the memory again, long before it is written out.
-    if (told !== null && length !== 0) chunk = Buffer.from(chunk);
     if (this.waiting === null && this.paused) this.waiting = new WaitingWrites(0);
     if (this.waiting !== null) {
       this.waiting.add(chunk, told);
@@ -284,7 +188,6 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
   }
 
   sendNothing(callback: WriteCallback): boolean {
-    if (callback === noCallback) return this.waiting === null;
     if (this.waiting !== null) {
       this.waiting.add(null, callback);
       return false;
@@ -367,15 +270,19 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
   abort(reason: ExchangeError): void {
     if (!this.over) this.cutOff(reason);
     // The response is out, but the request will never be complete.
-    else if (!this.bodyOver && !this.cut) this.beCut();
+    else if (this.body !== null && !this.body.over && !this.cut) this.beCut();
   }
 
   /** The application, or a timeout, has destroyed the request, the response or the facade. */
   onSocketDestroy(error: Error | undefined): void {
     if (!this.over) {
       const message = "the application destroyed the exchange";
+      this.byApplication = true;
       this.cutOff(transportError("SELVAGE_ERR_RESET", message, "peer", "processed", error));
-    } else if (!this.cut) this.beCut();
+    } else if (!this.cut) {
+      this.byApplication = true;
+      this.beCut();
+    }
   }
 
   private fail(code: "SELVAGE_ERR_PROTOCOL" | "SELVAGE_ERR_RESET" | "SELVAGE_ERR_TIMEOUT", message: string): void {
@@ -393,9 +300,12 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
   private beCut(): void {
     this.cut = true;
     this.socket.destroyed = true;
+    this.socket.closed = true;
     this.host.inactivity.remove(this.socket);
-    this.dropBody();
-    process.nextTick(runCut, this);
+    this.body?.drop();
+    // A socket that is destroyed closes in a later phase of the loop; one that was lost has closed.
+    if (this.byApplication) setImmediate(runCut, this);
+    else process.nextTick(runCut, this);
   }
 
   /** Tells the application that the exchange was cut off, in the order in which `node:http` does. */
@@ -409,18 +319,17 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
       process.nextTick(rethrow, error);
     }
     try {
-      if (!this.finished) emitClose(res);
+      if (!this.finished) closeResponse(res);
     } catch (error) {
       process.nextTick(rethrow, error);
     }
-    socket.closed = true;
     socket.emit("close", socket._hadError);
   }
 
   // Time.
 
   /** The request did not arrive within `server.requestTimeout`. */
-  onDeadline(): void {
+  onRequestTimeout(): void {
     if (this.over) {
       this.abort(transportError("SELVAGE_ERR_TIMEOUT", "the request was not complete in time", "caller"));
       return;
@@ -459,37 +368,20 @@ export class AppStream extends AsyncResource implements Flow, BodySink, FacadeOw
     if (responseFinish.hasSubscribers) responseFinish.publish({ request: req, response: res, socket, server });
     this.host.inactivity.remove(socket);
     if (!req._consuming && !req._readableState.resumeScheduled) {
-      if (req.complete && req._eventsCount === 0 && req.readableLength === 0) closeUnheard(req);
-      else req._dump();
-      if (!this.bodyOver) {
-        this.dropBody();
-        if (!req.destroyed) this.endRequest(null);
+      if (!isUnheard(req)) req._dump();
+      if (this.body !== null && !this.body.over) {
+        this.body.drop();
+        if (!req.destroyed) endRequest(this.x, req, null);
       }
     }
     socket._httpMessage = null;
     res.socket = null;
-    process.nextTick(emitClose, res);
+    process.nextTick(closeBoth, req, res);
   }
 }
 
 function dispatch(this: AppStream): void {
   this.dispatch();
-}
-
-function deliver(this: AppStream, chunk: Uint8Array): void {
-  try {
-    this.push(chunk);
-  } catch (error) {
-    process.nextTick(rethrow, error);
-  }
-}
-
-function deliverEnd(this: AppStream, trailers: HeaderList | null): void {
-  try {
-    this.endRequest(trailers);
-  } catch (error) {
-    process.nextTick(rethrow, error);
-  }
 }
 
 function timeOut(this: AppStream): void {
@@ -514,42 +406,4 @@ function tellCut(this: AppStream): void {
 
 function runCut(stream: AppStream): void {
   stream.runInAsyncScope(tellCut, stream);
-}
-
-function onFinish(this: NodeResponse): void {
-  streamOf(this)?.afterFinish();
-}
-
-function emitClose(res: NodeResponse): void {
-  if (res._closed) return;
-  res.destroyed = true;
-  res._closed = true;
-  res.emit("close");
-}
-
-/**
- * Leaves a request that nobody has read as it would be after its 'end' and 'close', without the ticks that it takes to emit
- * these to nobody: a quarter of the price of a request.
- */
-function closeUnheard(req: NodeRequest): void {
-  const state = req._readableState;
-  req._dumped = true;
-  state.ended = true;
-  state.endEmitted = true;
-  state.destroyed = true;
-  state.closed = true;
-  state.closeEmitted = true;
-}
-
-function rethrow(error: unknown): never {
-  throw error;
-}
-
-/** What `node:http` gives to a request whose client went away. */
-function connectionReset(): Error {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  const error = new Error("aborted");
-  Error.stackTraceLimit = limit;
-  return Object.assign(error, { code: "ECONNRESET" });
 }

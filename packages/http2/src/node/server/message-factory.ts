@@ -1,5 +1,6 @@
 import { IncomingMessage, type Server, ServerResponse } from "node:http";
 import { getDefaultHighWaterMark } from "node:stream";
+import type { Exchange } from "../../exchange.js";
 import type { FacadeSocket } from "./facade-socket.js";
 import {
   type NodeRequest,
@@ -11,10 +12,13 @@ import {
   responseClassKey,
   uniqueHeadersKey,
 } from "./node-internals.js";
+import type { RequestHead } from "./request-head.js";
 
 /** From V8 12 on an exchange of prototypes is cheap, and subclasses made this way are slower. */
 const worthLearning = Number.parseInt(process.versions.node, 10) < 24;
 const longestLesson = 64;
+/** Names and values of as many headers as Node's parser keeps by default. */
+const defaultMostLines = 2000;
 
 interface AppWithPrototypes {
   request?: unknown;
@@ -47,10 +51,22 @@ export class MessageFactory {
     this.responseOptions = { highWaterMark: getDefaultHighWaterMark(false), rejectNonStandardBodyWrites: false };
   }
 
-  makeRequest(socket: FacadeSocket): NodeRequest {
+  makeRequest(x: Exchange, head: RequestHead, socket: FacadeSocket): NodeRequest {
     const req = new this.Request(socket);
     const server = this.server as Server & { joinDuplicateHeaders?: boolean };
     if (server.joinDuplicateHeaders !== undefined) req.joinDuplicateHeaders = server.joinDuplicateHeaders;
+    const http10 = x.version === "1.0";
+    req.httpVersionMajor = 1;
+    req.httpVersionMinor = http10 ? 0 : 1;
+    // "2.0" would make Node's own response an HTTP/1.0 one.
+    req.httpVersion = http10 ? "1.0" : "1.1";
+    req.method = x.method;
+    req.url = x.absoluteForm ? `${x.scheme}://${x.authority}${x.path}` : x.path;
+    req.upgrade = false;
+    const limit = server.maxHeadersCount;
+    const length = head.lines.length;
+    const most = typeof limit === "number" ? limit * 2 : defaultMostLines;
+    req._addHeaderLines(head.lines, most > 0 && length > most ? most : length);
     return req;
   }
 

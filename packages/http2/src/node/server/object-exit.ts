@@ -1,7 +1,8 @@
 import { maxHeaderSize, type Server } from "node:http";
 import type { Clock } from "../../clock.js";
 import type { Connection, Exchange, HeaderList, Service, Sink } from "../../exchange.js";
-import { AppStream, type AppStreamHost } from "./app-stream.js";
+import { AppStream } from "./app-stream.js";
+import type { AppStreamHost } from "./app-stream-host.js";
 import { DeadlineList } from "./deadline-list.js";
 import type { FacadeSocket } from "./facade-socket.js";
 import { MessageFactory } from "./message-factory.js";
@@ -70,8 +71,8 @@ export class ObjectExit implements Service, AppStreamHost {
     return this.clock.now();
   }
 
-  makeRequest(socket: FacadeSocket): NodeRequest {
-    return this.factory.makeRequest(socket);
+  makeRequest(x: Exchange, head: RequestHead, socket: FacadeSocket): NodeRequest {
+    return this.factory.makeRequest(x, head, socket);
   }
 
   makeResponse(req: NodeRequest): NodeResponse {

@@ -6,6 +6,7 @@ import { ClientConnection, type ClientConnectionListener } from "../../h1/client
 import { type Http1Config, resolveHttp1 } from "../../h1/limits.js";
 import { AppSocket, PairEnd } from "./app-socket.js";
 import { DeadlineList } from "./deadline-list.js";
+import { markExchange } from "./exchange-of.js";
 import { handOver } from "./take-over.js";
 
 const never = Number.POSITIVE_INFINITY;
@@ -50,6 +51,7 @@ export class PairExit implements Service, ClientConnectionListener {
   call(x: Exchange, sink: Sink): void {
     const near = new PairEnd();
     const far = new AppSocket(x, this.clock, this.inactivity);
+    markExchange(far, x);
     near.join(far);
     handOver(this.server, far);
     this.running++;

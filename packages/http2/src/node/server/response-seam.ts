@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { ServerResponse } from "node:http";
 import type { HeaderList } from "../../exchange.js";
-import type { NodeResponse, WriteCallback } from "./node-internals.js";
+import { type NodeResponse, noCallback, type WriteCallback } from "./node-internals.js";
 import { parseLines, parseTrailers, ResponseHead } from "./response-head.js";
 
 /** The stream behind a response, as the seam needs it. */
@@ -19,9 +19,13 @@ export interface SeamOwner {
   sendEnd(trailers: HeaderList | null): void;
   /** Nothing to send, but somebody to tell when all before it is sent. */
   sendNothing(callback: WriteCallback): boolean;
+  /** 'finish' was emitted. */
+  afterFinish(): void;
 }
 
 const ownerKey = Symbol("selvage.responseOwner");
+/** What Node's own `end(chunk)` (24, 26) passes for the emission of 'finish'. */
+const finishCallback = "bound onFinish";
 const nodeFinish = (ServerResponse.prototype as unknown as NodeResponse)._finish;
 
 interface Installed extends NodeResponse {
@@ -42,6 +46,11 @@ export function installSeam(res: NodeResponse, owner: SeamOwner): void {
   res._send = send;
   res._writeRaw = writeRaw;
   res._finish = finish;
+  res.on("finish", onFinish);
+}
+
+function onFinish(this: NodeResponse): void {
+  (this as Installed)[ownerKey].afterFinish();
 }
 
 function storeHeader(this: NodeResponse, statusLine: string, headers: unknown): void {
@@ -65,8 +74,11 @@ function send(
     if (owner.cut) return false;
   }
   if (data.length !== 0) {
-    const chunk = typeof data === "string" ? Buffer.from(data, encoding ?? "utf8") : data;
-    return owner.sendBody(chunk, callback ?? null);
+    const told = callback === undefined || callback === noCallback ? null : callback;
+    if (typeof data === "string") return owner.sendBody(Buffer.from(data, encoding ?? "utf8"), told);
+    // Whoever is told may use the memory again, long before it is written out.
+    const chunk = told === null || told.name === finishCallback ? data : Buffer.from(data);
+    return owner.sendBody(chunk, told);
   }
   return callback === null || callback === undefined ? true : owner.sendNothing(callback);
 }
