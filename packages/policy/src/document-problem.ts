@@ -3,7 +3,8 @@ import { nearestName } from "./nearest-name.js";
 
 /** One thing that is wrong in a document, in words for whoever wrote it. */
 export interface DocumentProblem {
-  /** Where in the document: `rules[0].from`. Empty: the document itself. */
+  readonly keys: DocumentPath;
+  /** `keys` as text: `rules[0].from`. Empty: the document itself. */
   readonly path: string;
   /** What is there. `undefined`: nothing is. */
   readonly value: unknown;
@@ -79,14 +80,14 @@ function collect(
 ): void {
   const path = [...base, ...issue.path];
   const value = valueAt(document, path);
-  const say = (problem: string, remedy = "") => into.push({ path: pathText(path), value, problem, remedy });
+  const say = (problem: string, remedy = "") => into.push({ keys: path, path: pathText(path), value, problem, remedy });
   switch (issue.code) {
     case "unrecognized_keys": {
       const known = knownFields(schema, path);
       for (const key of issue.keys) {
-        const nearest = nearestName(key, known);
-        const remedy = nearest === null ? `known fields: ${known.join(", ")}` : `did you mean "${nearest}"?`;
-        into.push({ path: pathText([...path, key]), value: undefined, problem: "is not a known field", remedy });
+        const keys = [...path, key];
+        const remedy = fieldRemedy(key, known);
+        into.push({ keys, path: pathText(keys), value: undefined, problem: "is not a known field here", remedy });
       }
       return;
     }
@@ -107,9 +108,12 @@ function collect(
       unionProblem(issue, path, schema, document, into, say);
       return;
     case "invalid_key":
-    case "invalid_element":
-      for (const inner of issue.issues)
-        collect({ ...inner, path: [] } as z.core.$ZodIssue, path, schema, document, into);
+      // What is wrong is the key itself, not what stands under it.
+      for (const inner of issue.issues) {
+        const remedy = inner.code === "custom" ? inner.params?.["remedy"] : "";
+        const about = { keys: path, path: pathText(path), value: path.at(-1), problem: inner.message };
+        into.push({ ...about, remedy: typeof remedy === "string" ? remedy : "" });
+      }
       return;
     case "custom": {
       const remedy = issue.params?.["remedy"];
@@ -130,15 +134,28 @@ function unionProblem(
   into: DocumentProblem[],
   say: (problem: string, remedy?: string) => void,
 ): void {
-  const wrongType = (first: z.core.$ZodIssue | undefined) => first?.code === "invalid_type" && first.path.length === 0;
+  const wrongType = (first: z.core.$ZodIssue | undefined) =>
+    first?.path.length === 0 && (first.code === "invalid_type" || first.code === "invalid_value");
   const meant = issue.errors.filter((alternative) => !wrongType(alternative[0]));
   if (meant.length === 1) {
     for (const inner of meant[0]!) collect(inner, path, schema, document, into);
     return;
   }
+  if (issue.discriminator !== undefined) {
+    const known = schemasAt(schema, path).flatMap((each) => {
+      const def = (each as z.core.$ZodTypes)._zod.def;
+      return def.type === "literal" ? def.values.map(String) : [];
+    });
+    const nearest = nearestName(String(valueAt(document, path)), known);
+    say(`must be one of ${known.join(", ")}`, nearest === null ? "" : `did you mean "${nearest}"?`);
+    return;
+  }
   const names = new Set<string>();
   for (const alternative of issue.errors) {
-    for (const inner of alternative) if (inner.code === "invalid_type") names.add(typeName(inner.expected));
+    const [first] = alternative;
+    if (!wrongType(first)) continue;
+    if (first?.code === "invalid_type") names.add(typeName(first.expected));
+    if (first?.code === "invalid_value") names.add(first.values.map(String).join(", "));
   }
   if (issue.message !== "Invalid input") say(issue.message);
   else say(names.size === 0 ? "is none of what is allowed here" : `must be ${[...names].join(" or ")}`);
@@ -216,11 +233,28 @@ function alternatives(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
   }
 }
 
-function knownFields(schema: z.core.$ZodType, path: DocumentPath): string[] {
-  const names = new Set<string>();
+/** Names of the fields at a path, each with the condition (`source: ca`) under which it is known, if any. */
+function knownFields(schema: z.core.$ZodType, path: DocumentPath): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>();
   for (const each of schemasAt(schema, path)) {
     const def = (each as z.core.$ZodTypes)._zod.def;
-    if (def.type === "object") for (const key of Object.keys(def.shape)) names.add(key);
+    if (def.type !== "object") continue;
+    const condition = Object.entries(def.shape).map(([key, value]) => {
+      const literal = (value as z.core.$ZodTypes)._zod.def;
+      return literal.type === "literal" ? `${key}: ${literal.values.map(String).join(", ")}` : "";
+    });
+    const when = condition.find((text) => text !== "") ?? "";
+    for (const key of Object.keys(def.shape)) {
+      const before = fields.get(key);
+      fields.set(key, before === undefined || before === when ? when : `${before} or ${when}`);
+    }
   }
-  return [...names];
+  return fields;
+}
+
+function fieldRemedy(key: string, known: ReadonlyMap<string, string>): string {
+  const condition = known.get(key);
+  if (condition !== undefined) return `it belongs to ${condition}`;
+  const nearest = nearestName(key, known.keys());
+  return nearest === null ? `known fields: ${[...known.keys()].join(", ")}` : `did you mean "${nearest}"?`;
 }

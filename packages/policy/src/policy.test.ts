@@ -212,8 +212,8 @@ describe("errors", () => {
     expect(text.split("\n")).toEqual(
       expect.arrayContaining([
         'policy.yaml: default must be one of deny, all-authenticated, all-unauthenticated, audit, got "all-authentcated"; did you mean "all-authenticated"?',
-        'policy.yaml: rule is not a known field; did you mean "rules"?',
-        'policy.yaml: rules[0].form is not a known field; did you mean "from"?',
+        'policy.yaml: rule is not a known field here; did you mean "rules"?',
+        'policy.yaml: rules[0].form is not a known field here; did you mean "from"?',
         'policy.yaml: rules[0].from[0] must have a valid trust domain (it must consist of lower-case letters, digits, ".", "-" and "_"), got "spiffe://TD/x"; write "td"',
         'policy.yaml: rules[0].action must be one of allow, deny, audit, got "alow"; did you mean "allow"?',
         "policy.yaml: rules[1].from must not be empty, got []",

@@ -1,0 +1,109 @@
+import type { DocumentPath } from "@selvage/policy";
+import { formatHostPort } from "./address.js";
+import type { MeshConfig, RetryConfig, RouteConfig, ServiceConfig, ServiceSettings } from "./config.js";
+import { formatDuration } from "./duration.js";
+
+type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) => void;
+
+/** Rules across fields. `isSet` tells whether somebody wrote a field. */
+export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, refuse: Refuse): void {
+  if (config.production && config.identity.source === "dev") {
+    const remedy = 'set identity.source (SELVAGE_IDENTITY_SOURCE) to "ca", "spiffe" or "files"';
+    refuse(["identity", "source"], "dev", "must not be dev where NODE_ENV is production", remedy);
+  }
+  for (const { trustDomain } of config.identity.federation) {
+    if (trustDomain !== config.workload.trustDomain) continue;
+    refuse(
+      ["identity", "federation", "bundles", trustDomain],
+      undefined,
+      "is this workload's own trust domain",
+      "leave it out",
+    );
+  }
+  checkPorts(config, isSet, refuse);
+  checkSettings(config.outbound.defaults, ["outbound", "defaults"], refuse);
+  for (const [authority, service] of Object.entries(config.outbound.services)) {
+    checkSettings(service, ["outbound", "services", authority], refuse);
+    checkEndpoints(service, ["outbound", "services", authority], refuse);
+  }
+}
+
+function checkPorts(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, refuse: Refuse): void {
+  const { inbound, outbound, admin } = config;
+  const listeners: { keys: DocumentPath; port: number }[] = [
+    { keys: ["inbound", "port"], port: inbound.port },
+    { keys: ["outbound", "port"], port: outbound.port },
+  ];
+  if (admin !== null) listeners.push({ keys: ["admin", "port"], port: admin.port });
+  // Only the shim has an app beside it, so only who configures one can have it where we listen.
+  const loopback = ["127.0.0.1", "localhost", "::1"].includes(inbound.app.host);
+  if (loopback && isSet(["inbound", "app"])) listeners.push({ keys: ["inbound", "app"], port: inbound.app.port });
+  for (const [i, listener] of listeners.entries()) {
+    const other = listeners.slice(0, i).find(({ port }) => port === listener.port && port !== 0);
+    if (other === undefined) continue;
+    // What was written is at fault, not what it clashes with by default.
+    const [wrong, right] = isSet(listener.keys) ? [listener, other] : [other, listener];
+    refuse(
+      wrong.keys,
+      listener.port,
+      `must not be the port of ${right.keys.join(".")}`,
+      "use another one, or 0 for a free one",
+    );
+  }
+}
+
+function checkSettings(settings: ServiceSettings, keys: DocumentPath, refuse: Refuse): void {
+  checkRetry(settings.retry, settings.timeoutMs, [...keys, "retry"], refuse);
+  const { minPenaltyMs, maxPenaltyMs } = settings.failureAccrual;
+  if (minPenaltyMs > maxPenaltyMs) {
+    const remedy = `failureAccrual.maxPenalty is ${formatDuration(maxPenaltyMs)}`;
+    refuse(
+      [...keys, "failureAccrual", "minPenalty"],
+      formatDuration(minPenaltyMs),
+      "must not be above maxPenalty",
+      remedy,
+    );
+  }
+  for (const [i, route] of settings.routes.entries()) {
+    const at = [...keys, "routes", i];
+    checkRetry(route.retry, route.timeoutMs, [...at, "retry"], refuse);
+    const earlier = settings.routes.slice(0, i);
+    const same = earlier.findIndex((other) => matchText(other) === matchText(route));
+    if (same !== -1)
+      refuse([...at, "match"], undefined, `matches what routes[${same}] matches`, "leave one of them out");
+    else if (earlier.some((other) => other.name === route.name))
+      refuse([...at, "name"], route.name, "must be unique", "");
+  }
+}
+
+function matchText({ match }: RouteConfig): string {
+  const headers = match.headers.map(({ name, value }) => [name, value]).sort();
+  return JSON.stringify([match.path.kind, match.path.value, match.method, headers]);
+}
+
+function checkRetry(retry: RetryConfig, timeoutMs: number, keys: DocumentPath, refuse: Refuse): void {
+  const { perTryTimeoutMs, backoff } = retry;
+  if (perTryTimeoutMs > 0 && timeoutMs > 0 && perTryTimeoutMs >= timeoutMs) {
+    const remedy = `one attempt must leave time for another within the timeout, which is ${formatDuration(timeoutMs)}`;
+    refuse([...keys, "perTryTimeout"], formatDuration(perTryTimeoutMs), "must be below the timeout", remedy);
+  }
+  if (backoff.minMs > backoff.maxMs) {
+    const remedy = `backoff.max is ${formatDuration(backoff.maxMs)}`;
+    refuse([...keys, "backoff", "min"], formatDuration(backoff.minMs), "must not be above backoff.max", remedy);
+  }
+}
+
+function checkEndpoints(service: ServiceConfig, keys: DocumentPath, refuse: Refuse): void {
+  if (service.endpoints?.kind !== "list") return;
+  const { list } = service.endpoints;
+  if (list.every(({ weight }) => weight === 0)) {
+    refuse([...keys, "endpoints"], undefined, "must not all have the weight 0", "nothing could be sent anywhere");
+  }
+  const seen = new Set<string>();
+  for (const [i, endpoint] of list.entries()) {
+    const address = formatHostPort(endpoint);
+    if (seen.has(address))
+      refuse([...keys, "endpoints", i], address, "is there twice", "leave one of them out, or give it more weight");
+    seen.add(address);
+  }
+}

@@ -1,0 +1,59 @@
+import { normalizePath, policyDefaults, rateLimitSchema, rulesSchema } from "@selvage/policy";
+import { z } from "zod";
+import { checked, count, field, hostPort, port, text } from "./field.js";
+
+const probePath = checked((path) => {
+  if (path.startsWith("/") && normalizePath(path) === path) return null;
+  return { problem: "must be an exact path", remedy: 'write "/healthz", without query or pattern' };
+});
+
+export const inboundSchema = z.strictObject({
+  host: field(text, { doc: "address that the mesh port is bound to", default: "0.0.0.0" }),
+  port: field(port, { doc: "mesh port of the shim; 0 takes a free one", unit: "port", default: 4143 }),
+  app: field(hostPort, { doc: "where the shim finds its app", type: "host:port", default: "127.0.0.1:8080" }),
+  advertise: field(hostPort, {
+    doc: "what others are told to connect to",
+    type: "host:port",
+    defaultText: "the address that was bound",
+  }),
+  policy: field(
+    z
+      .strictObject({
+        default: field(z.enum(policyDefaults), {
+          doc: "what happens to requests that no rule decides",
+          default: "all-authenticated",
+        }),
+        file: field(text, { doc: "policy document with `rules` and `rateLimit`, instead of those here", type: "path" }),
+        rules: field(rulesSchema, { doc: "who may do what (docs/policy.md)", type: "list of rules" }),
+        rateLimit: field(rateLimitSchema, { doc: "local rate limits (docs/policy.md)", type: "rate limits" }),
+      })
+      .superRefine((policy, context) => {
+        if (policy.file === undefined) return;
+        for (const key of ["rules", "rateLimit"] as const) {
+          if (policy[key] === undefined) continue;
+          const params = { remedy: `move it to ${policy.file}, or leave out inbound.policy.file` };
+          context.addIssue({ code: "custom", path: [key], message: "must not stand beside file", params });
+        }
+      }),
+    { doc: "who may call this workload" },
+  ),
+  maxInFlight: field(count.min(1), {
+    doc: "requests in flight; more are shed with 503",
+    unit: "requests",
+    default: 100_000,
+  }),
+  probes: field(
+    z.strictObject({
+      paths: field(z.array(probePath), {
+        doc: "exact paths that GET and HEAD reach without an identity, whatever policy says",
+        type: "list of text",
+        default: [],
+      }),
+    }),
+    { doc: "health checks of the platform" },
+  ),
+  plaintext: field(z.enum(["allow", "refuse"]), {
+    doc: "whether connections without TLS are served, as an unauthenticated peer's, or closed",
+    default: "allow",
+  }),
+});

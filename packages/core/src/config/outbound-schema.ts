@@ -1,0 +1,233 @@
+import { parsePathPattern, refuseMethod, refuseSpiffeId } from "@selvage/policy";
+import { z } from "zod";
+import { refuseAuthority } from "./address.js";
+import { checked, count, duration, field, hostPort, port, positiveDuration, ratio, required, text } from "./field.js";
+
+export const defaultRoutePath = "/*";
+export const defaultWeight = 1;
+
+const method = checked(refuseMethod);
+const protocol = z.enum(["h1", "h2"]);
+const jitter = z.number().min(0).max(100);
+
+const headerName = checked((name) => {
+  if (name !== name.toLowerCase()) return { problem: "must be lower case", remedy: `write "${name.toLowerCase()}"` };
+  return refuseMethod(name) === null ? null : { problem: "must be the name of a header", remedy: "" };
+});
+
+const retry = z.strictObject({
+  limit: field(z.int().min(0).max(10), {
+    doc: "attempts after the first; 0 turns retries off",
+    unit: "attempts",
+    default: 1,
+  }),
+  perTryTimeout: field(duration, { doc: "for one attempt, also the first; 0 sets none", default: 0 }),
+  statuses: field(z.array(z.int().min(400).max(599)), {
+    doc: "statuses after which another attempt is made",
+    type: "list of numbers",
+    default: [502, 503, 504],
+  }),
+  methods: field(z.array(method), {
+    doc: "methods that may be sent again although the peer may have acted; what was provably unsent may always be",
+    type: "list of text",
+    default: ["GET", "HEAD", "OPTIONS", "TRACE"],
+  }),
+  backoff: field(
+    z.strictObject({
+      min: field(duration, { doc: "wait before the second attempt", default: "25ms" }),
+      max: field(positiveDuration, { doc: "longest wait, to which it doubles", default: "250ms" }),
+      jitter: field(jitter, { doc: "random part of the wait, relative to the rest", unit: "ratio", default: 1 }),
+    }),
+    { doc: "waits between attempts" },
+  ),
+});
+
+const route = z.strictObject({
+  name: field(text.max(63), { doc: "metric label", defaultText: "method and path that it matches" }),
+  match: field(
+    z.strictObject({
+      path: field(
+        checked((path) => {
+          const pattern = parsePathPattern(path);
+          return "problem" in pattern ? pattern : null;
+        }),
+        { doc: "exact (`/a/b`) or a prefix of whole segments (`/a/*`)", default: defaultRoutePath },
+      ),
+      method: field(method, { doc: "exact", defaultText: "any" }),
+      headers: field(z.record(headerName, z.string()), {
+        doc: "headers and their exact values, all of which must be there",
+        type: "map of text",
+        default: {},
+      }),
+    }),
+    {
+      doc: "which requests; the most specific route wins (longest path, then headers, then method), the first of equals",
+    },
+  ),
+  timeout: field(duration, {
+    doc: "as `timeout` beside `routes`, for these requests",
+    defaultText: "as beside `routes`",
+  }),
+  retry: field(retry, { doc: "as `retry` beside `routes`, field by field, for these requests", type: "as `retry`" }),
+});
+
+/** The defaults of fields that are only there when their group is. */
+export const successRateSchema = z.strictObject({
+  threshold: field(z.number().min(0).max(1), {
+    doc: "ejected below this share of successes",
+    unit: "ratio",
+    default: 0.8,
+  }),
+  window: field(
+    duration.refine((ms) => ms >= 10, { error: "must be at least 10ms" }),
+    {
+      doc: "over which successes are counted",
+      default: "10s",
+    },
+  ),
+  minRequests: field(z.int().min(1).max(1_000_000), {
+    doc: "fewer requests in the window say nothing",
+    unit: "requests",
+    default: 5,
+  }),
+});
+
+const settings = {
+  protocol: field(protocol, {
+    doc: "what plain endpoints are spoken to in; meshed ones always get HTTP/2",
+    default: "h1",
+  }),
+  timeout: field(duration, { doc: "for the whole exchange, attempts and backoff included; 0 sets none", default: 0 }),
+  connectTimeout: field(positiveDuration, { doc: "for TCP and TLS together", default: "1s" }),
+  retry: field(retry, { doc: "when and how often to try again" }),
+  routes: field(z.array(route), { doc: "what differs for some requests", type: "list", default: [] }),
+  retryBudget: field(
+    z.strictObject({
+      ratio: field(ratio, { doc: "retries per original request", unit: "ratio", default: 0.2 }),
+      minPerSecond: field(count, { doc: "retries that are allowed on top", unit: "retries/s", default: 10 }),
+      ttl: field(
+        duration.refine((ms) => ms >= 1000 && ms <= 60_000, { error: "must be between 1s and 60s" }),
+        {
+          doc: "how long an original request counts",
+          default: "10s",
+        },
+      ),
+    }),
+    { doc: "bounds retries to a share of the requests, so that they cannot make a storm" },
+  ),
+  balancer: field(
+    z.strictObject({
+      defaultRtt: field(positiveDuration, {
+        doc: "latency that an unmeasured endpoint is taken to have",
+        default: "30ms",
+      }),
+      decay: field(positiveDuration, { doc: "in which a latency peak is forgotten (peak EWMA)", default: "10s" }),
+    }),
+    { doc: "picks the less loaded of two endpoints" },
+  ),
+  failureAccrual: field(
+    z.strictObject({
+      consecutiveFailures: field(count, {
+        doc: "failures in a row that eject an endpoint; 0: never",
+        unit: "failures",
+        default: 7,
+      }),
+      minPenalty: field(positiveDuration, { doc: "how long an endpoint is ejected at first", default: "1s" }),
+      maxPenalty: field(positiveDuration, { doc: "to which that doubles while probes fail", default: "60s" }),
+      jitter: field(jitter, { doc: "random part of the penalty, relative to the rest", unit: "ratio", default: 0.5 }),
+      successRate: field(successRateSchema, { doc: "ejects by success rate too; absent: not", optional: true }),
+    }),
+    { doc: "ejects endpoints that fail (circuit breaker)" },
+  ),
+};
+
+const identity = field(checked(refuseSpiffeId).nullable(), {
+  doc: "SPIFFE id that every endpoint has to prove; null or absent: plain, unless the endpoint or its resolver names one",
+  type: "SPIFFE id or null",
+});
+
+const labels = field(z.record(z.string(), z.string()), {
+  doc: "for whoever resolves or observes",
+  type: "map of text",
+  default: {},
+});
+
+const endpoint = z.strictObject({
+  address: required(hostPort, { doc: "where it listens", type: "host:port" }),
+  identity: field(checked(refuseSpiffeId).nullable(), {
+    doc: "SPIFFE id that it has to prove; null: plain",
+    type: "SPIFFE id or null",
+    defaultText: "that of the service",
+  }),
+  zone: field(text, { doc: "failure domain that it is in" }),
+  weight: field(z.number().min(0).max(1_000_000), {
+    doc: "share of requests; 0: none",
+    unit: "ratio",
+    default: defaultWeight,
+  }),
+  protocol: field(protocol, { doc: "what it is spoken to in when it is plain", defaultText: "that of the service" }),
+  labels,
+});
+
+const endpoints = z.union([
+  z.array(z.union([hostPort, endpoint])).min(1),
+  z
+    .strictObject({
+      dns: field(hostPort, { doc: "name whose addresses are the endpoints", type: "host:port" }),
+      file: field(text, { doc: "file that lists the endpoints, read anew when it changes", type: "path" }),
+      local: field(z.literal(true), { doc: "found through the registry of this machine", type: "true" }),
+    })
+    .superRefine((source, context) => {
+      const named = Object.keys(source).length;
+      if (named === 1) return;
+      const params = { remedy: "write a list of addresses, or one of dns, file and local" };
+      context.addIssue({
+        code: "custom",
+        message: named === 0 ? "must name where endpoints come from" : "must be one of them",
+        params,
+      });
+    }),
+]);
+
+const service = z.strictObject({
+  endpoints: field(endpoints, {
+    doc: "a list of `host:port` or objects, or one of `dns`, `file`, `local`",
+    type: "list or object",
+    defaultText: "as for an authority that is not configured",
+  }),
+  identity,
+  ...settings,
+});
+
+export const serviceSettingsSchema = z.strictObject(settings);
+
+export const outboundSchema = z.strictObject({
+  port: field(port, { doc: "listener of the shim on loopback; 0 takes a free one", unit: "port", default: 4140 }),
+  services: field(z.record(checked(refuseAuthority), service), {
+    doc: "what is known of an authority, by its name as it stands in URLs",
+    type: "map",
+    default: {},
+  }),
+  defaults: field(serviceSettingsSchema, {
+    doc: "settings of authorities that `services` does not name, and of fields that it leaves out",
+  }),
+  queue: field(
+    z.strictObject({
+      capacity: field(count.min(1), {
+        doc: "requests that may wait for an endpoint of one authority",
+        unit: "requests",
+        default: 10_000,
+      }),
+      failFast: field(positiveDuration, {
+        doc: "without an available endpoint, after which what waits fails at once",
+        default: "3s",
+      }),
+    }),
+    { doc: "waiting for endpoints" },
+  ),
+  maxInFlight: field(count.min(1), {
+    doc: "requests in flight; more are shed with 503",
+    unit: "requests",
+    default: 100_000,
+  }),
+});

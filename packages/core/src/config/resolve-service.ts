@@ -1,0 +1,115 @@
+import { type PathPattern, parsePathPattern } from "@selvage/policy";
+import type {
+  EndpointConfig,
+  EndpointsConfig,
+  RetryConfig,
+  RouteConfig,
+  RouteMatchConfig,
+  ServiceConfig,
+  ServiceSettings,
+} from "./config.js";
+import { defaultsOf } from "./fields.js";
+import { defaultRoutePath, defaultWeight, successRateSchema } from "./outbound-schema.js";
+import { type Filled, overlay } from "./overlay.js";
+import type { CheckedOptions } from "./schema.js";
+
+type CheckedOutbound = NonNullable<CheckedOptions["outbound"]>;
+type CheckedService = NonNullable<CheckedOutbound["services"]>[string];
+type CheckedSettings = NonNullable<CheckedOutbound["defaults"]>;
+type CheckedRoute = NonNullable<CheckedSettings["routes"]>[number];
+type FilledSettings = Filled<CheckedSettings>;
+
+/** One authority: what is said of it, over what is said of all. */
+export function resolveService(
+  authority: string,
+  service: CheckedService,
+  defaults: CheckedSettings,
+  absolute: (path: string) => string,
+): ServiceConfig {
+  const settings = resolveSettings(defaults, service);
+  const identity = service.identity ?? null;
+  const endpoints = resolveEndpoints(service.endpoints, identity, settings, absolute);
+  return { authority, endpoints, identity, ...settings };
+}
+
+/** Settings of one authority over those of all, which have every default. */
+export function resolveSettings(defaults: CheckedSettings, own: CheckedSettings): ServiceSettings {
+  const all = overlay(defaults, own) as FilledSettings;
+  const successRate = own.failureAccrual?.successRate ?? defaults.failureAccrual?.successRate;
+  const { consecutiveFailures, minPenalty, maxPenalty, jitter } = all.failureAccrual;
+  return {
+    protocol: all.protocol,
+    timeoutMs: all.timeout,
+    connectTimeoutMs: all.connectTimeout,
+    retry: resolveRetry(all.retry),
+    routes: (all.routes as CheckedRoute[]).map((route) => resolveRoute(route, all)),
+    retryBudget: {
+      ratio: all.retryBudget.ratio,
+      minPerSecond: all.retryBudget.minPerSecond,
+      ttlMs: all.retryBudget.ttl,
+    },
+    balancer: { defaultRttMs: all.balancer.defaultRtt, decayMs: all.balancer.decay },
+    failureAccrual: {
+      consecutiveFailures,
+      minPenaltyMs: minPenalty,
+      maxPenaltyMs: maxPenalty,
+      jitter,
+      successRate: successRate === undefined ? null : resolveSuccessRate(all.failureAccrual.successRate),
+    },
+  };
+}
+
+function resolveSuccessRate(written: object): NonNullable<ServiceSettings["failureAccrual"]["successRate"]> {
+  const defaults = successRateSchema.parse(defaultsOf(successRateSchema));
+  const { threshold, window, minRequests } = overlay(defaults, written) as Filled<typeof defaults>;
+  return { threshold, windowMs: window, minRequests };
+}
+
+function resolveRetry(retry: FilledSettings["retry"]): RetryConfig {
+  const { limit, perTryTimeout, statuses, methods, backoff } = retry;
+  const { min, max, jitter } = backoff;
+  return { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, backoff: { minMs: min, maxMs: max, jitter } };
+}
+
+function resolveRoute(route: CheckedRoute, settings: FilledSettings): RouteConfig {
+  const path = route.match?.path ?? defaultRoutePath;
+  const method = route.match?.method ?? null;
+  const headers = Object.entries(route.match?.headers ?? {}).map(([name, value]) => ({ name, value }));
+  const match: RouteMatchConfig = { path: parsePathPattern(path) as PathPattern, method, headers };
+  return {
+    name: route.name ?? nameOf(path, match),
+    match,
+    timeoutMs: route.timeout ?? settings.timeout,
+    retry: resolveRetry(overlay(settings.retry, route.retry) as FilledSettings["retry"]),
+  };
+}
+
+function nameOf(path: string, match: RouteMatchConfig): string {
+  const headers = match.headers.map(({ name, value }) => ` ${name}=${value}`).join("");
+  return `${match.method === null ? "" : `${match.method} `}${path}${headers}`;
+}
+
+function resolveEndpoints(
+  endpoints: CheckedService["endpoints"],
+  identity: string | null,
+  settings: ServiceSettings,
+  absolute: (path: string) => string,
+): EndpointsConfig | null {
+  if (endpoints === undefined) return null;
+  if (!Array.isArray(endpoints)) {
+    if (endpoints.dns !== undefined) return { kind: "dns", address: endpoints.dns };
+    return endpoints.file !== undefined ? { kind: "file", file: absolute(endpoints.file) } : { kind: "local" };
+  }
+  const list = endpoints.map((entry): EndpointConfig => {
+    const endpoint = "address" in entry ? entry : { address: entry };
+    return {
+      ...endpoint.address,
+      identity: endpoint.identity === undefined ? identity : endpoint.identity,
+      zone: endpoint.zone ?? null,
+      weight: endpoint.weight ?? defaultWeight,
+      protocol: endpoint.protocol ?? settings.protocol,
+      labels: Object.assign(Object.create(null), endpoint.labels),
+    };
+  });
+  return { kind: "list", list };
+}
