@@ -19,7 +19,8 @@ export function parseMetrics(text) {
 export function outboundEdges(samples) {
   const edges = new Map();
   const edge = (authority) => {
-    if (!edges.has(authority)) edges.set(authority, { requests: 0, ok: 0, attempts: 0, attemptsOk: 0, buckets: new Map() });
+    if (!edges.has(authority))
+      edges.set(authority, { requests: 0, ok: 0, attempts: 0, attemptsOk: 0, buckets: new Map() });
     return edges.get(authority);
   };
   for (const { name, labels, value } of samples) {
@@ -51,7 +52,9 @@ export function inboundPeers(samples) {
 
 /** A quantile in milliseconds, interpolated within its bucket as Prometheus does. */
 export function quantileMs(buckets, q) {
-  const rows = [...buckets].map(([le, count]) => ({ le: le === "+Inf" ? Infinity : Number(le), count })).sort((a, b) => a.le - b.le);
+  const rows = [...buckets]
+    .map(([le, count]) => ({ le: le === "+Inf" ? Infinity : Number(le), count }))
+    .sort((a, b) => a.le - b.le);
   const rank = q * (rows.at(-1)?.count ?? 0);
   let below = { le: 0, count: 0 };
   for (const row of rows) {

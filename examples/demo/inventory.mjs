@@ -26,7 +26,8 @@ let served = 0;
 app.get("/items/:id", async (request, reply) => {
   served += 1;
   // Every third one, when the share is a third: failing evenly keeps the demo's figures steady.
-  if (Math.floor(served * failShare) > Math.floor((served - 1) * failShare)) return reply.code(503).send({ error: "out of order" });
+  if (Math.floor(served * failShare) > Math.floor((served - 1) * failShare))
+    return reply.code(503).send({ error: "out of order" });
   return { id: request.params.id, stock: 10 + (Number(request.params.id) % 7) };
 });
 await app.listen({ port: 0, host: "127.0.0.1" });

@@ -2,8 +2,8 @@
 // ratings in another language behind the shim. It drives them with ordinary clients, and says only what it observed.
 import { fork, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { get } from "node:http";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -54,14 +54,42 @@ function freePort() {
 async function startRatings() {
   const has = (command, ...args) => spawnSync(command, args, { stdio: "ignore" }).status === 0;
   const choices = [
-    { language: "Python", command: "python3", args: [join(here, "ratings.py")], there: () => has("python3", "-c", "import http.server") },
-    { language: "Perl (no Python here)", command: "perl", args: [join(here, "ratings.pl")], there: () => has("perl", "-MIO::Socket::INET", "-e", "1") },
-    { language: "plain Node without the library (neither Python nor Perl here)", command: process.execPath, args: [join(here, "ratings-plain.mjs")], there: () => true },
+    {
+      language: "Python",
+      command: "python3",
+      args: [join(here, "ratings.py")],
+      there: () => has("python3", "-c", "import http.server"),
+    },
+    {
+      language: "Perl (no Python here)",
+      command: "perl",
+      args: [join(here, "ratings.pl")],
+      there: () => has("perl", "-MIO::Socket::INET", "-e", "1"),
+    },
+    {
+      language: "plain Node without the library (neither Python nor Perl here)",
+      command: process.execPath,
+      args: [join(here, "ratings-plain.mjs")],
+      there: () => true,
+    },
   ];
   const { language, command, args } = choices.find((choice) => choice.there());
   const [app, admin] = [await freePort(), await freePort()];
   const cli = join(dirname(createRequire(import.meta.url).resolve("@selvage/proxy-shim")), "cli.js");
-  const flags = ["--name", "ratings", "--namespace", "shop", "--app", String(app), "--port", "0", "--outbound-port", "0", "--admin-port", String(admin)];
+  const flags = [
+    "--name",
+    "ratings",
+    "--namespace",
+    "shop",
+    "--app",
+    String(app),
+    "--port",
+    "0",
+    "--outbound-port",
+    "0",
+    "--admin-port",
+    String(admin),
+  ];
   const child = spawn(process.execPath, [cli, "run", ...flags, "--", command, ...args], { env, stdio: "inherit" });
   children.push(child);
   return { child, language, admin: `http://127.0.0.1:${admin}` };
@@ -73,7 +101,8 @@ const json = async (url) => (await fetch(url)).json();
 /** One request to the storefront, by one of two ordinary clients. */
 function visit(base, number) {
   const url = `${base}/products/${1 + (number % 20)}`;
-  if (number % 2) return fetch(url).then(async (response) => ({ status: response.status, body: await response.text() }));
+  if (number % 2)
+    return fetch(url).then(async (response) => ({ status: response.status, body: await response.text() }));
   return new Promise((resolve, reject) => {
     get(url, (response) => {
       let body = "";
@@ -108,7 +137,10 @@ for (let second = 1; second <= seconds; second++) {
   for (let i = 0; i < perSecond; i++) {
     pending.push(
       visit(base, seen.visits++).then(
-        ({ status, body }) => (status === 200 ? seen.ok++ : seen.failures.set(`${status} ${body}`, (seen.failures.get(`${status} ${body}`) ?? 0) + 1)),
+        ({ status, body }) =>
+          status === 200
+            ? seen.ok++
+            : seen.failures.set(`${status} ${body}`, (seen.failures.get(`${status} ${body}`) ?? 0) + 1),
         (error) => seen.failures.set(error.message, (seen.failures.get(error.message) ?? 0) + 1),
       ),
     );
@@ -118,7 +150,9 @@ for (let second = 1; second <= seconds; second++) {
     crashed = true;
     flaky.child.send("die");
   }
-  say(`  ${String(second).padStart(2)} s  ${seen.visits} visits, ${seen.ok} answered${second === crashAfter ? "; now the failing inventory is killed" : ""}`);
+  say(
+    `  ${String(second).padStart(2)} s  ${seen.visits} visits, ${seen.ok} answered${second === crashAfter ? "; now the failing inventory is killed" : ""}`,
+  );
 }
 await Promise.all(pending);
 say();
@@ -130,8 +164,16 @@ const reason = (await refused.text()).trim();
 await stranger.close();
 
 const clients = [
-  { name: "storefront", metrics: parseMetrics(await text(`${storefront.admin}/metrics`)), state: await json(`${storefront.admin}/state`) },
-  { name: "ratings", metrics: parseMetrics(await text(`${ratings.admin}/metrics`)), state: await json(`${ratings.admin}/state`) },
+  {
+    name: "storefront",
+    metrics: parseMetrics(await text(`${storefront.admin}/metrics`)),
+    state: await json(`${storefront.admin}/state`),
+  },
+  {
+    name: "ratings",
+    metrics: parseMetrics(await text(`${ratings.admin}/metrics`)),
+    state: await json(`${ratings.admin}/state`),
+  },
 ];
 const servedBy = new Map([
   ["inventory.shop", inboundPeers(parseMetrics(await text(`${sound.admin}/metrics`)))],
@@ -146,25 +188,55 @@ for (const { name, metrics, state } of clients) {
     const wires = [...new Set(target.endpoints.map((endpoint) => endpoint.wire).filter(Boolean))];
     const share = (good, all) => `${((100 * good) / all).toFixed(1)} %`;
     const ms = (q) => `${quantileMs(edge.buckets, q).toFixed(1)} ms`;
-    rows.push([`${name} → ${authority}`, String(edge.requests), share(edge.attemptsOk, edge.attempts), share(edge.ok, edge.requests), ms(0.5), ms(0.95), ms(0.99), wires.join(", ")]);
+    rows.push([
+      `${name} → ${authority}`,
+      String(edge.requests),
+      share(edge.attemptsOk, edge.attempts),
+      share(edge.ok, edge.requests),
+      ms(0.5),
+      ms(0.95),
+      ms(0.99),
+      wires.join(", "),
+    ]);
     const server = target.endpoints[0]?.identity;
     const client = state.identity;
     identities.push(`  ${client}\n    → ${server}`);
-    claim(wires.length === 1 && wires[0] === "HTTP/2, TLS 1.3", `${name} → ${authority} went over ${wires.join(", ") || "nothing"}, not HTTP/2 and TLS 1.3`);
+    claim(
+      wires.length === 1 && wires[0] === "HTTP/2, TLS 1.3",
+      `${name} → ${authority} went over ${wires.join(", ") || "nothing"}, not HTTP/2 and TLS 1.3`,
+    );
     claim((servedBy.get(authority)?.get(client) ?? 0) > 0, `${authority} did not see ${client} as its peer`);
-    claim(server?.startsWith("spiffe://dev.selvage/ns/shop/sa/"), `${name} did not verify the identity of ${authority}`);
-    if (authority === "inventory.shop") claim(edge.attemptsOk < edge.attempts, `no attempt of ${name} at the inventory failed, so no retry was shown`);
-    claim(edge.ok === edge.requests, `${edge.requests - edge.ok} requests of ${name} to ${authority} failed after retries`);
+    claim(
+      server?.startsWith("spiffe://dev.selvage/ns/shop/sa/"),
+      `${name} did not verify the identity of ${authority}`,
+    );
+    if (authority === "inventory.shop")
+      claim(edge.attemptsOk < edge.attempts, `no attempt of ${name} at the inventory failed, so no retry was shown`);
+    claim(
+      edge.ok === edge.requests,
+      `${edge.requests - edge.ok} requests of ${name} to ${authority} failed after retries`,
+    );
   }
 }
 claim(rows.length === 4, `${rows.length - 1} edges were measured, not 3`);
-claim(seen.ok === seen.visits, `${seen.visits - seen.ok} visits failed: ${[...seen.failures].map(([what, count]) => `${count} × ${what}`).join("; ")}`);
+claim(
+  seen.ok === seen.visits,
+  `${seen.visits - seen.ok} visits failed: ${[...seen.failures].map(([what, count]) => `${count} × ${what}`).join("; ")}`,
+);
 claim(refused.status === 403 && reason.includes("stranger"), `the stranger was answered ${refused.status} ${reason}`);
 claim(flaky.child.signalCode === "SIGKILL", "the failing inventory did not die");
 
 const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
 say("What was measured, by the callers:");
-for (const row of rows) say(`  ${row.map((cell, column) => (column === 0 || column === 7 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join("  ").trimEnd()}`);
+for (const row of rows)
+  say(
+    `  ${row
+      .map((cell, column) =>
+        column === 0 || column === 7 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]),
+      )
+      .join("  ")
+      .trimEnd()}`,
+  );
 say();
 say("Who proved to be whom, with certificates on both ends:");
 for (const line of identities) say(line);
@@ -172,7 +244,9 @@ say();
 say("What was refused:");
 say(`  spiffe://dev.selvage/ns/lab/sa/stranger GET http://inventory.shop/items/7\n    → ${refused.status} ${reason}`);
 say();
-say(`${seen.ok} of ${seen.visits} visits were answered while one inventory failed a third of its requests and then died.`);
+say(
+  `${seen.ok} of ${seen.visits} visits were answered while one inventory failed a third of its requests and then died.`,
+);
 
 if (problems.length > 0) {
   say("\nNot as claimed:");
@@ -187,7 +261,9 @@ if (keep && problems.length === 0) {
   await new Promise(() => {});
 }
 
-const ended = [storefront.child, sound.child, ratings.child].map((child) => new Promise((resolve) => child.once("exit", resolve)));
+const ended = [storefront.child, sound.child, ratings.child].map(
+  (child) => new Promise((resolve) => child.once("exit", resolve)),
+);
 for (const child of [storefront.child, ratings.child, sound.child]) child.kill("SIGTERM");
 await Promise.race([Promise.all(ended), wait(10_000)]);
 process.exit(problems.length > 0 ? 1 : 0);

@@ -8,7 +8,14 @@ const mesh = await createMesh({
   outbound: {
     services: {
       "inventory.shop": {
-        routes: [{ name: "items", match: { method: "GET", path: "/items/*" }, timeout: "2s", retry: { limit: 2, statuses: [503] } }],
+        routes: [
+          {
+            name: "items",
+            match: { method: "GET", path: "/items/*" },
+            timeout: "2s",
+            retry: { limit: 2, statuses: [503] },
+          },
+        ],
       },
     },
   },

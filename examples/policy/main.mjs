@@ -6,7 +6,14 @@ const ledger = await createMesh({
   inbound: {
     policy: {
       default: "deny",
-      rules: [{ name: "teller-reads", from: ["spiffe://dev.selvage/ns/bank/sa/teller"], methods: ["GET"], paths: ["/accounts/*"] }],
+      rules: [
+        {
+          name: "teller-reads",
+          from: ["spiffe://dev.selvage/ns/bank/sa/teller"],
+          methods: ["GET"],
+          paths: ["/accounts/*"],
+        },
+      ],
     },
   },
 });

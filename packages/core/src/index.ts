@@ -62,3 +62,7 @@ export type {
   TelemetryOptions,
   WorkloadOptions,
 } from "./config/options.js";
+export { isMeshError, type MeshErrorCode } from "./errors.js";
+export type { Peer } from "./exchange.js";
+export type { Log, LogLevel } from "./mesh/log.js";
+export { type CreateMeshOptions, createMesh, Mesh, peerOf } from "./mesh/mesh.js";

@@ -1,5 +1,6 @@
 // For those who assemble a mesh of their own, or plug something into one: entries, exits, resolvers, transports.
 
+export { EndpointClient, HttpServer, type Service, type Sink, tcpConnect } from "@selvage/http2";
 export { Balancer, type BalancerParts, type BalancingConfig, balancingDefaults } from "./balancer/balancer.js";
 export {
   Endpoint,
@@ -7,6 +8,7 @@ export {
   type EndpointFactory,
   type EndpointTransport,
 } from "./balancer/endpoint.js";
+export type { MeshOptions } from "./config/options.js";
 export { errorReason, isMeshError, type MeshErrorCode, meshError, meshErrors } from "./errors.js";
 export { type Direction, MeshExchange, type Peer } from "./exchange.js";
 export { describe, type Layer, stack } from "./layer.js";
@@ -14,6 +16,8 @@ export type { Authorizer } from "./layers/authorize.js";
 export type { RateLimiter } from "./layers/rate-limit.js";
 export type { TargetLookup } from "./layers/route.js";
 export { TraceLayer, type TracerLookup } from "./layers/trace.js";
+export { type Log, type LogLevel, stderrLog } from "./mesh/log.js";
+export { MeshRuntime, type RuntimeOptions, reachable, type ServedPort } from "./mesh/runtime.js";
 export {
   compileRetryPolicy,
   type RetryPolicy,

@@ -35,7 +35,7 @@ export async function startShim({ options, file, inbound = true, announce = true
     newExchange: () => new MeshExchange("outbound"),
     onProtection: runtime.onProtection,
   });
-  const listening = await runtime.listen(outbound, "127.0.0.1", config.outbound.port);
+  const listening = await runtime.listen(outbound, "127.0.0.1", config.outbound.port, "outbound.port");
 
   const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), { protocol: "h1" });
   const port = inbound ? await runtime.openPort(app) : null;

@@ -31,7 +31,10 @@ export class AdminService implements Service {
   call(x: Exchange, sink: Sink): void {
     x.body?.cancel();
     if (x.method !== "GET" && x.method !== "HEAD") {
-      return answer(x, sink, 405, text, "method not allowed: the admin port answers GET and HEAD\n", ["allow", "GET, HEAD"]);
+      return answer(x, sink, 405, text, "method not allowed: the admin port answers GET and HEAD\n", [
+        "allow",
+        "GET, HEAD",
+      ]);
     }
     const query = x.path.indexOf("?");
     switch (query < 0 ? x.path : x.path.slice(0, query)) {
@@ -55,9 +58,24 @@ export class AdminService implements Service {
   }
 }
 
-function answer(x: Exchange, sink: Sink, status: number, type: string, body: string, more: readonly string[] = []): void {
+function answer(
+  x: Exchange,
+  sink: Sink,
+  status: number,
+  type: string,
+  body: string,
+  more: readonly string[] = [],
+): void {
   const bytes = Buffer.from(body);
-  sink.onHead(status, ["content-type", type, "content-length", String(bytes.length), "cache-control", "no-store", ...more]);
+  sink.onHead(status, [
+    "content-type",
+    type,
+    "content-length",
+    String(bytes.length),
+    "cache-control",
+    "no-store",
+    ...more,
+  ]);
   if (x.method !== "HEAD") sink.onData(bytes);
   sink.onEnd(null);
 }

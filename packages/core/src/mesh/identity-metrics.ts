@@ -29,7 +29,10 @@ export class IdentityMetrics {
       expires.observe([], () => ((identity.current?.notAfter ?? clock.epoch()) - clock.epoch()) / 1000),
       identity.subscribe((snapshot) => {
         rotations.with("ok").increment();
-        log("info", "identity.rotated", { id: snapshot.id.toString(), notAfter: new Date(snapshot.notAfter).toISOString() });
+        log("info", "identity.rotated", {
+          id: snapshot.id.toString(),
+          notAfter: new Date(snapshot.notAfter).toISOString(),
+        });
       }),
       identity.onFailure((error) => {
         rotations.with("error").increment();

@@ -1,4 +1,11 @@
-import { type Agent, createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
+import {
+  type Agent,
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { AppExit, createFetch, exchangeOf, ServiceAgent, takeOver } from "@selvage/http2/node";
 import { ServiceDispatcher } from "@selvage/http2/undici";

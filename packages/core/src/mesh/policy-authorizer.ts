@@ -32,7 +32,8 @@ export class PolicyAuthorizer implements Authorizer, RateLimiter {
   }
 
   decide(x: MeshExchange): Verdict {
-    if (this.#probes.length > 0 && (x.method === "GET" || x.method === "HEAD") && this.#probes.includes(x.path)) return probe;
+    if (this.#probes.length > 0 && (x.method === "GET" || x.method === "HEAD") && this.#probes.includes(x.path))
+      return probe;
     return this.#policy.decide(x.peer === null ? null : x.peer.toString(), x.method, x.path);
   }
 

@@ -19,8 +19,8 @@ import { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import { Registry } from "../telemetry/registry.js";
 import { EndpointTransports } from "../transport/endpoint-transports.js";
-import { IdentityMetrics } from "./identity-metrics.js";
 import { openIdentity } from "./identity.js";
+import { IdentityMetrics } from "./identity-metrics.js";
 import { type Log, stderrLog } from "./log.js";
 import { createMeshPort } from "./mesh-port.js";
 import type { PolicyAuthorizer } from "./policy-authorizer.js";
@@ -78,7 +78,13 @@ export class MeshRuntime {
   #drained: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
 
-  private constructor(config: MeshConfig, identity: IdentitySource, registry: LocalRegistry | null, policy: ReturnType<typeof openPolicy>, log: Log) {
+  private constructor(
+    config: MeshConfig,
+    identity: IdentitySource,
+    registry: LocalRegistry | null,
+    policy: ReturnType<typeof openPolicy>,
+    log: Log,
+  ) {
     this.config = config;
     this.identity = identity;
     this.log = log;
@@ -90,26 +96,52 @@ export class MeshRuntime {
     const { metrics } = this;
     this.#wheel = new TimerWheel(clock);
     this.#transports = new EndpointTransports({ identity, onProtection: this.onProtection });
-    const source = createTargetSource({ config, registry, factory: (settings) => this.#transports.factory(settings.connectTimeoutMs) });
+    const source = createTargetSource({
+      config,
+      registry,
+      factory: (settings) => this.#transports.factory(settings.connectTimeoutMs),
+    });
     this.#targets = new TargetTable(
       source,
-      { clock, wheel: this.#wheel, random, factory: this.#transports.factory(config.outbound.defaults.connectTimeoutMs), wrap: endpointStack(clock), metrics },
+      {
+        clock,
+        wheel: this.#wheel,
+        random,
+        factory: this.#transports.factory(config.outbound.defaults.connectTimeoutMs),
+        wrap: endpointStack(clock),
+        metrics,
+      },
       { explainUnknown: () => explainUnknown(config, registry) },
     );
-    this.outbound = outboundStack({ clock, wheel: this.#wheel, random, metrics, targets: this.#targets, ...(config.telemetry.traces ? {} : { trace: null }) });
+    this.outbound = outboundStack({
+      clock,
+      wheel: this.#wheel,
+      random,
+      metrics,
+      targets: this.#targets,
+      ...(config.telemetry.traces ? {} : { trace: null }),
+    });
     this.#closers.push(new IdentityMetrics(metrics.registry, identity, clock, log).close);
   }
 
   /** Reads the configuration, gets an identity, and opens the admin port. Rejects when the workload can't get an identity. */
   static async start({ options, file, log = stderrLog() }: RuntimeOptions = {}): Promise<MeshRuntime> {
-    const config = loadConfig({ ...(options && { options }), ...(file !== undefined && { file }), env: process.env, cwd: process.cwd() });
+    const config = loadConfig({
+      ...(options && { options }),
+      ...(file !== undefined && { file }),
+      env: process.env,
+      cwd: process.cwd(),
+    });
     for (const warning of config.warnings) log("warn", "config.warning", { warning });
     const stateDir = config.stateDir ?? defaultStateDir(process.cwd());
-    const policy = openPolicy(config.inbound, log);
+    const policy = openPolicy(config, process.cwd(), log);
     const identity = await openIdentity(config, stateDir, log);
     const registry =
       config.identity.source === "dev"
-        ? new LocalRegistry({ directory: join(stateDir, "registry"), onProblem: (problem) => log("warn", "registry.bad-entry", { problem }) })
+        ? new LocalRegistry({
+            directory: join(stateDir, "registry"),
+            onProblem: (problem) => log("warn", "registry.bad-entry", { problem }),
+          })
         : null;
     const runtime = new MeshRuntime(config, identity, registry, policy, log);
     try {
@@ -195,7 +227,9 @@ export class MeshRuntime {
       if (code === "EADDRINUSE" && this.config.identity.source === "dev" && !(path in this.config.origins)) {
         return server.listen({ host, port: 0 });
       }
-      throw new Error(`${path}: can't listen on ${hostPort({ host, port })} (${code}); choose another port`, { cause: error });
+      throw new Error(`${path}: can't listen on ${hostPort({ host, port })} (${code}); choose another port`, {
+        cause: error,
+      });
     }
   }
 

@@ -65,7 +65,12 @@ function targetConfig(
     resolver,
     identity: service?.identity ?? null,
     routes: settings.routes.map(
-      (route): Route => ({ name: route.name, match: route.match, timeoutMs: route.timeoutMs, retry: compileRetryPolicy(route.retry) }),
+      (route): Route => ({
+        name: route.name,
+        match: route.match,
+        timeoutMs: route.timeoutMs,
+        retry: compileRetryPolicy(route.retry),
+      }),
     ),
     fallback: {
       name: "default",
