@@ -14,4 +14,6 @@ export { createSnapshot } from "./snapshot.js";
 export type { Schedule } from "./snapshot-source.js";
 export type { IdKind } from "./spiffe-id.js";
 export { requireTrustDomain, SpiffeId } from "./spiffe-id.js";
+export type { SpiffeSourceOptions } from "./spiffe-source.js";
+export { createSpiffeSource, spiffeSourceDefaults } from "./spiffe-source.js";
 export { clientTlsOptions, serverTlsOptions } from "./tls-options.js";
