@@ -81,7 +81,8 @@ export class TestMesh {
         const key = `${address.host}:${address.port}`;
         this.created.push(key);
         return {
-          enforcedIdentity: options.enforcedIdentity?.(address) ?? address.identity,
+          enforcedIdentity:
+            options.enforcedIdentity === undefined ? address.identity : options.enforcedIdentity(address),
           call: (x: Exchange, sink: Sink) => transport.call(x, sink),
           close: () => void this.closed.push(key),
         } satisfies EndpointTransport;
