@@ -11,6 +11,7 @@ const mesh = await createMesh({
       rules: [
         {
           name: "shop-reads",
+          action: "allow",
           from: ["spiffe://dev.selvage/ns/shop/*"],
           methods: ["GET"],
           paths: ["/items/*"],

@@ -126,7 +126,7 @@ say(`  ratings      ${ratings.language}, unmodified, behind the shim`);
 say();
 
 // The first visitors may come before everybody has found everybody; the demo's figures start after.
-for (let i = 0; i < 100 && (await visit(base, 0).catch(() => null))?.status !== 200; i++) await wait(100);
+for (let i = 0; i < 300 && (await visit(base, 0).catch(() => null))?.status !== 200; i++) await wait(100);
 
 say(`Driving it for ${seconds} seconds, ${perSecond} visits a second, with fetch and node:http …`);
 const seen = { visits: 0, ok: 0, failures: new Map() };

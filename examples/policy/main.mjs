@@ -8,7 +8,7 @@ const ledger = await createMesh({
       default: "deny",
       rules: [
         {
-          name: "teller-reads",
+          name: "teller-reads", action: "allow",
           from: ["spiffe://dev.selvage/ns/bank/sa/teller"],
           methods: ["GET"],
           paths: ["/accounts/*"],

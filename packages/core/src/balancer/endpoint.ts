@@ -7,6 +7,8 @@ import type { PeakEwma } from "./peak-ewma.js";
 export interface EndpointTransport extends Service {
   /** The identity that every connection of this transport must prove; `null` when it demands none. */
   readonly enforcedIdentity: string | null;
+  /** What its newest connection speaks, for people: `HTTP/2, TLS 1.3`; empty before there was one. */
+  readonly wire?: string;
   /** The endpoint is gone: what is in flight may finish, nothing new comes. */
   close(): void;
 }
@@ -63,6 +65,7 @@ export interface EndpointDescription {
   readonly inFlight: number;
   readonly attempts: number;
   readonly failures: number;
+  readonly wire: string;
 }
 
 export function describeEndpoint(endpoint: Endpoint, now: number): EndpointDescription {
@@ -77,5 +80,6 @@ export function describeEndpoint(endpoint: Endpoint, now: number): EndpointDescr
     inFlight: endpoint.inFlight,
     attempts: endpoint.attempts,
     failures: endpoint.failures,
+    wire: endpoint.transport.wire ?? "",
   };
 }

@@ -1,3 +1,5 @@
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { type Connect, EndpointClient, type Exchange, type Sink, tcpConnect, tlsConnect } from "@selvage/http2";
 import { clientTlsOptions, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
 import type { EndpointFactory, EndpointTransport } from "../balancer/endpoint.js";
@@ -34,14 +36,20 @@ export class EndpointTransports {
 
   #create(address: EndpointAddress, connectTimeoutMs: number): EndpointTransport {
     const { identity } = address;
+    const wire = { text: "" };
     const client = new EndpointClient(this.#connect(address, connectTimeoutMs), {
       protocol: identity === null && address.attributes?.["protocol"] !== "h2" ? "h1" : "h2",
       carryHttp1: identity !== null,
       connectTimeoutMs,
+      listener: {
+        onOpen(socket, protocol) {
+          wire.text = describeWire(socket, protocol);
+        },
+      },
       http1: { onProtection: this.#onProtection },
       http2: { onProtection: this.#onProtection },
     });
-    const transport = new ClientTransport(client, identity, (closed) => this.#open.delete(closed));
+    const transport = new ClientTransport(client, identity, wire, (closed) => this.#open.delete(closed));
     this.#open.add(transport);
     return transport;
   }
@@ -80,15 +88,31 @@ export class EndpointTransports {
   }
 }
 
+function describeWire(socket: Duplex, protocol: "h1" | "h2"): string {
+  const http = protocol === "h2" ? "HTTP/2" : "HTTP/1.1";
+  return socket instanceof TLSSocket ? `${http}, ${socket.getProtocol()?.replace("TLSv", "TLS ")}` : `${http}, plain`;
+}
+
 class ClientTransport implements EndpointTransport {
   readonly client: EndpointClient;
   readonly enforcedIdentity: string | null;
+  readonly #wire: { readonly text: string };
   readonly #onClose: (transport: ClientTransport) => void;
 
-  constructor(client: EndpointClient, identity: string | null, onClose: (transport: ClientTransport) => void) {
+  constructor(
+    client: EndpointClient,
+    identity: string | null,
+    wire: { readonly text: string },
+    onClose: (transport: ClientTransport) => void,
+  ) {
     this.client = client;
     this.enforcedIdentity = identity;
+    this.#wire = wire;
     this.#onClose = onClose;
+  }
+
+  get wire(): string {
+    return this.#wire.text;
   }
 
   call(x: Exchange, sink: Sink): void {
