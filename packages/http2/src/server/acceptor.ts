@@ -117,6 +117,8 @@ export class Acceptor {
   #handshake(c: AcceptedConnection, tls: TlsTerminator, offer: AlpnOffer): void {
     this.#stopPeek(c);
     c.stage = "handshake";
+    // The TLS socket inherits it, and with it would wait for the rest of a handshake that can't come any more.
+    c.raw.allowHalfOpen = false;
     const { clock, handshakeTimeoutMs } = this.#config;
     this.#limit(c, clock.now() + handshakeTimeoutMs + handshakeSlackMs);
     try {
