@@ -35,7 +35,7 @@ export interface FacadeOwner {
  * connection lives on and since `req.signal` (Node 26) takes it for an abort.
  */
 export class FacadeSocket extends EventEmitter implements Timed, StandIn {
-  readonly owner: FacadeOwner;
+  readonly #owner: FacadeOwner;
   _httpMessage: NodeResponse | null = null;
   _paused = false;
   _hadError = false;
@@ -49,7 +49,7 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
 
   constructor(owner: FacadeOwner) {
     super();
-    this.owner = owner;
+    this.#owner = owner;
   }
 
   get _writableState(): { corked: number } {
@@ -57,11 +57,11 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   }
 
   get peerConnection(): Connection | null {
-    return this.owner.connection;
+    return this.#owner.connection;
   }
 
   get server(): Server {
-    return this.owner.server;
+    return this.#owner.server;
   }
 
   get readable(): boolean {
@@ -85,11 +85,11 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   }
 
   get writableLength(): number {
-    return this.owner.waitingBytes;
+    return this.#owner.waitingBytes;
   }
 
   get bufferSize(): number {
-    return this.owner.waitingBytes;
+    return this.#owner.waitingBytes;
   }
 
   get writableHighWaterMark(): number {
@@ -109,18 +109,18 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   uncork(): void {}
 
   pause(): this {
-    this.owner.pauseBody();
+    this.#owner.pauseBody();
     return this;
   }
 
   resume(): this {
-    this.owner.resumeBody();
+    this.#owner.resumeBody();
     return this;
   }
 
   write(data: string | Uint8Array, encoding?: unknown, callback?: unknown): boolean {
     const done = typeof encoding === "function" ? encoding : typeof callback === "function" ? callback : null;
-    return this.owner.writeRaw(data, done as WriteCallback | null);
+    return this.#owner.writeRaw(data, done as WriteCallback | null);
   }
 
   /** A connection can't be half closed by one of its streams: ends the exchange unless it is over. */
@@ -135,7 +135,7 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   destroy(error?: Error | null): this {
     if (this.destroyed) return this;
     this.destroyed = true;
-    this.owner.onSocketDestroy(error ?? undefined);
+    this.#owner.onSocketDestroy(error ?? undefined);
     return this;
   }
 
@@ -145,23 +145,23 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
     if (!(duration >= 0)) throw new RangeError(`The value of "msecs" is out of range. Received ${timeoutMs}`);
     this.timeout = duration;
     if (duration === 0 || this.destroyed) {
-      this.owner.inactivity.remove(this);
+      this.#owner.inactivity.remove(this);
       if (callback !== undefined) this.removeListener("timeout", callback);
       return this;
     }
     if (callback !== undefined) this.once("timeout", callback);
-    this.deadlineAt = this.owner.now() + duration;
-    this.owner.inactivity.add(this);
+    this.deadlineAt = this.#owner.now() + duration;
+    this.#owner.inactivity.add(this);
     return this;
   }
 
   /** A byte has moved. */
   touch(): void {
-    if (this.timed) this.deadlineAt = this.owner.now() + this.timeout;
+    if (this.timed) this.deadlineAt = this.#owner.now() + this.timeout;
   }
 
   onDeadline(): void {
-    this.owner.onSocketTimeout();
+    this.#owner.onSocketTimeout();
   }
 
   setKeepAlive(): this {
@@ -181,7 +181,7 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   }
 
   address(): object {
-    const connection = this.owner.connection;
+    const connection = this.#owner.connection;
     if (connection === null) return {};
     const family = connection.localAddress.includes(":") ? "IPv6" : "IPv4";
     return { address: connection.localAddress, family, port: connection.localPort };
