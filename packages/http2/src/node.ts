@@ -9,16 +9,8 @@ export type {
 export type { DispatchRequest } from "./node/client/dispatch-request.js";
 export { type DispatcherLike, installGlobalDispatcher } from "./node/client/global-dispatcher.js";
 export { ServiceAgent, type ServiceAgentOptions } from "./node/client/service-agent.js";
-export { AppExit, AppExit } from "./node/server/app-exit.js";
-export type { AppExitOptions } from "./node/server/app-exit-options.js";
+export { AppExit } from "./node/server/app-exit.js";
 export { type AppExitOptions, appExitDefaults } from "./node/server/app-exit-options.js";
-export { exchangeOf, exchangeOf } from "./node/server/exchange-of.js";
-export { type SeamCheck, type SeamReport, type SeamReport, seamReport, seamReport } from "./node/server/probe.js";
-export {
-  handOver,
-  handOver,
-  type TakeOverHooks,
-  type TakeOverHooks,
-  takeOver,
-  takeOver,
-} from "./node/server/take-over.js";
+export { exchangeOf } from "./node/server/exchange-of.js";
+export { type SeamCheck, type SeamReport, seamReport } from "./node/server/probe.js";
+export { handOver, type TakeOverHooks, takeOver } from "./node/server/take-over.js";
