@@ -172,7 +172,9 @@ export class ClientStream extends Stream implements Flow, BodySink {
       this.#cancelBody();
       return;
     }
-    const unsent = this.batch > this.session.sender.output.sentBatch && error.progress === "processed";
+    // With a GOAWAY everything that is queued still leaves; without one only what was handed to the socket.
+    const { closed, sentBatch } = this.session.sender.output;
+    const unsent = closed && this.batch > sentBatch;
     this.#fail(unsent ? transportError("SELVAGE_ERR_CLOSED", error.message, error.origin, "unsent", error) : error);
   }
 

@@ -5,7 +5,8 @@ import { huffmanDecode, huffmanOutput } from "./huffman.js";
 // Making a string out of bytes costs more than looking it up, and most literals of a connection repeat: paths, lengths,
 // names of headers. Direct-mapped, so it is bounded, and a peer that sends nothing twice only makes it useless.
 const slots = 1024;
-const longest = 64;
+/** Longer ones are ids more often than not. */
+const longest = 32;
 
 class CachedName {
   readonly raw: string;

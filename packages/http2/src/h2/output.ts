@@ -41,6 +41,8 @@ export class Output {
   /** Number of the last batch that was handed to the socket. */
   sentBatch = 0;
   writing = false;
+  /** Nothing more is written, not even what was queued. */
+  closed = false;
 
   readonly #socket: Duplex;
   readonly #owner: OutputOwner;
@@ -54,7 +56,6 @@ export class Output {
   #inFlight: Buffer[] = [];
   #inFlightBytes = 0;
   #waiting = false;
-  #closed = false;
 
   constructor(socket: Duplex, owner: OutputOwner) {
     this.#socket = socket;
@@ -97,7 +98,7 @@ export class Output {
   /** Hands everything to the socket, unless a write is in flight: then that write's end does. */
   flush(): void {
     this.#waiting = false;
-    if (this.writing || this.#closed) return;
+    if (this.writing || this.closed) return;
     const tail = this.at - this.#from;
     if (tail === 0 && this.#parts.length === 0) return;
     this.writing = true;
@@ -133,7 +134,7 @@ export class Output {
 
   /** Drops what was not written; nothing is written from here on. */
   close(): void {
-    this.#closed = true;
+    this.closed = true;
     this.block = none;
     this.at = 0;
     this.#from = 0;
@@ -145,7 +146,7 @@ export class Output {
   }
 
   #schedule(): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#waiting = true;
     waiting.push(this);
     if (scheduled) return;
@@ -173,7 +174,7 @@ export class Output {
   #written(error: Error | null | undefined): void {
     this.writing = false;
     this.#inFlightBytes = 0;
-    if (this.#closed) return;
+    if (this.closed) return;
     const blocks = this.#inFlight;
     for (let at = 0; at < blocks.length; at += 1) {
       const block = blocks[at]!;

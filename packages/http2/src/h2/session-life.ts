@@ -183,8 +183,9 @@ export abstract class SessionLife implements OutputOwner {
 
   /** Ends at once, without GOAWAY. */
   protected cut(error: ExchangeError | null): void {
-    if (!this.closed) this.#close(error);
+    // First, so that streams can tell whether their heads have left.
     this.sender.output.close();
+    if (!this.closed) this.#close(error);
     this.socket.destroy();
   }
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { transportError } from "../exchange-error.js";
-import { Answer, bodyOf, echo, Net, request, send, serviceOf, type Taken } from "./fixture/exchanges.js";
+import { Answer, bodyOf, echo, Net, request, send, serviceOf, type Taken } from "./test-exchanges.js";
 
 let net: Net;
 beforeEach(() => {
@@ -249,14 +249,18 @@ describe("a client session and a server session", () => {
     await waitFor(() => (net.closedSessions === 1 ? true : null));
   });
 
-  it("a request that never left this process is unsent when the session is destroyed", async () => {
-    const { session, watcher } = await net.client(await net.serve(echo));
-    const answer = send(session, request());
-    session.destroy();
-    // It does leave with the GOAWAY's write, so that only what is queued behind a write counts as unsent.
-    expect(answer.error).toMatchObject({ code: "SELVAGE_ERR_CLOSED" });
-    await watcher.closed;
-    expect(send(session, request()).error).toMatchObject({ progress: "unsent" });
+  it("a request is unsent only when its head can't have left", async () => {
+    const port = await net.serve(serviceOf(() => {}));
+    const ended = await net.client(port);
+    const leaves = send(ended.session, request());
+    ended.session.destroy();
+    expect(leaves.error).toMatchObject({ code: "SELVAGE_ERR_CLOSED", progress: "processed" });
+    expect(send(ended.session, request()).error).toMatchObject({ progress: "unsent" });
+    const cut = await net.client(port);
+    const stays = send(cut.session, request());
+    cut.session.socket.emit("error", new Error("reset"));
+    expect(stays.error).toMatchObject({ code: "SELVAGE_ERR_CLOSED", progress: "unsent" });
+    await cut.watcher.closed;
   });
 
   it("a draining server finishes what is open and takes nothing new", async () => {
