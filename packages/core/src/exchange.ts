@@ -1,4 +1,4 @@
-import { Exchange } from "@selvage/http2";
+import { Exchange, type ExchangeError } from "@selvage/http2";
 import type { Endpoint } from "./balancer/endpoint.js";
 import type { Route } from "./router/route.js";
 import type { Target } from "./target/target.js";
@@ -42,6 +42,8 @@ export class MeshExchange extends Exchange {
   excluded: Endpoint | null = null;
   /** What a refused caller is told to wait, in seconds; 0 for nothing. Set by who refuses, told by `rescue`. */
   retryAfterSeconds = 0;
+  /** How it ended, when that was an error. Set by `measure`. */
+  error: ExchangeError | null = null;
   /**
    * The OpenTelemetry context that holds this exchange's span, `null` when nobody traces. Set by `trace`. Exits run the
    * application in it.

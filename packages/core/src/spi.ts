@@ -43,6 +43,8 @@ export {
 } from "./stack/outbound.js";
 export { Target, type TargetConfig, type TargetDescription, type TargetParts } from "./target/target.js";
 export { normalAuthority, type TargetSource, TargetTable, type TargetTableOptions } from "./target/target-table.js";
+export { type GoldenMetrics, goldenMetrics } from "./telemetry/golden.js";
+export { IdleSweep } from "./telemetry/idle-sweep.js";
 export { MeshMetrics, metricDefinitions } from "./telemetry/mesh-metrics.js";
 export { prometheusContentType, renderPrometheus } from "./telemetry/prometheus.js";
 export { type MetricDefinition, Registry, type RegistryOptions } from "./telemetry/registry.js";

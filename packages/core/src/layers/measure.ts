@@ -3,7 +3,7 @@ import { errorReason } from "../errors.js";
 import type { Direction, MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import type { Clock } from "../runtime/clock.js";
-import { grpcStatusOf, isGrpcRequest, noGrpcStatus } from "../telemetry/classification.js";
+import { grpcStatusOf, isFailure, isGrpcRequest, noGrpcStatus } from "../telemetry/classification.js";
 import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { Meter } from "../telemetry/meter.js";
 import { PeerMeters } from "../telemetry/peer-meters.js";
@@ -111,24 +111,21 @@ class MeasureSink implements Sink {
   onError(error: ExchangeError): void {
     const x = this.#x;
     this.#service.active.add(-1);
-    const classification =
-      error.code === "SELVAGE_ERR_ABORTED" && error.origin === "caller"
-        ? "not_counted"
-        : error.status >= 500
-          ? "failure"
-          : "success";
-    // A head that went out already is what the caller saw.
-    const status = this.#status === 0 ? error.status : this.#status;
-    this.#service
-      .meterOf(x)
-      .failed(
-        x.method,
-        x.version,
-        status,
-        error.code,
-        this.#status === 0 || classification === "not_counted" ? classification : "failure",
-        this.#seconds(),
-      );
+    x.error = error;
+    const meter = this.#service.meterOf(x);
+    const seconds = this.#seconds();
+    if (error.code === "SELVAGE_ERR_ABORTED" && error.origin === "caller") {
+      meter.failed(x.method, x.version, this.#status || error.status, noGrpcStatus, error.code, "not_counted", seconds);
+    } else if (this.#status !== 0) {
+      // A head that went out already is what the caller saw.
+      meter.failed(x.method, x.version, this.#status, noGrpcStatus, error.code, "failure", seconds);
+    } else {
+      const { grpcStatus } = error;
+      const status = this.#grpc ? 200 : error.status;
+      const classification = isFailure(status, this.#grpc, grpcStatus) ? "failure" : "success";
+      const shown = this.#grpc ? grpcStatus : noGrpcStatus;
+      meter.failed(x.method, x.version, status, shown, error.code, classification, seconds);
+    }
     this.#service.countError(error.code);
     this.#next.onError(error);
   }

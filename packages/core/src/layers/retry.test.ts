@@ -135,6 +135,12 @@ test("a try's time ends with its head", () => {
   expect([transport.calls[0]!.aborted, sink.status]).toEqual([null, 200]);
 });
 
+test("a try's time ends with its failure", () => {
+  const { mesh, transport, sink } = play([null], { method: "POST" }, { fallback: testRoute({ perTryTimeoutMs: 100 }) });
+  transport.calls[0]!.answer(reset);
+  expect([sink.status, mesh.wheel.size]).toEqual([502, 0]);
+});
+
 test("a timed-out POST is not repeated", () => {
   const { mesh, transport } = play([null], { method: "POST" }, { fallback: testRoute({ perTryTimeoutMs: 100 }) });
   mesh.clock.advance(1_000);
@@ -232,4 +238,16 @@ test("what the mesh refuses, and a full queue of the engine, is not repeated", (
   const headers = ["l5d-require-id", "spiffe://t/other"];
   const { sink, transport, x } = play([ok], { headers });
   expect([sink.status, transport.calls.length, x.attempt]).toEqual([502, 0, 1]);
+});
+
+test("each attempt starts with the headers of the first", () => {
+  const seen: HeaderList[] = [];
+  const transport = new ScriptedService((call) => {
+    seen.push(call.x.headers);
+    call.x.headers = [...call.x.headers, "l5d-orig-proto", "HTTP/1.1"];
+    return unsent;
+  });
+  const headers = ["a", "b"];
+  new TestMesh(transport).service.call(outboundExchange({ headers }), new RecordingSink());
+  expect(seen).toEqual([headers, headers]);
 });

@@ -74,6 +74,8 @@ class RetrySink implements Sink, Flow, TimerOwner {
   readonly #inner: Service;
   readonly #parts: RetryParts;
   readonly #replay: ReplayBody | null;
+  /** What each attempt starts from, whatever the one before made of it. */
+  readonly #headers: HeaderList;
   /** For the attempt's time, then for the wait; made when one is needed. */
   #timer: WheelTimer | null = null;
   #state = trying;
@@ -86,6 +88,7 @@ class RetrySink implements Sink, Flow, TimerOwner {
     this.#policy = policy;
     this.#inner = inner;
     this.#parts = parts;
+    this.#headers = x.headers;
     // A tunnel's bytes are never replayed, but until its head came there are none.
     this.#replay = x.body === null ? null : new ReplayBody(x.body, x.tunnel ? 0 : policy.maxReplayBytes);
   }
@@ -93,6 +96,7 @@ class RetrySink implements Sink, Flow, TimerOwner {
   start(): void {
     const x = this.#x;
     this.#state = trying;
+    x.headers = this.#headers;
     if (this.#replay !== null) x.body = this.#replay.attempt();
     if (this.#policy.perTryTimeoutMs > 0) {
       this.#setTimer(this.#policy.perTryTimeoutMs);

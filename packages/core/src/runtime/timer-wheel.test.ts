@@ -82,7 +82,7 @@ test("after the process was stopped for long everything due fires, and nothing e
   expect(later.firedAt).toEqual([]);
 });
 
-test("it sleeps while nothing waits", () => {
+test("it sleeps while nothing waits, and hardly wakes for what is far", () => {
   const clock = new ManualClock();
   const wheel = new TimerWheel(clock);
   expect(clock.pending).toBe(0);
@@ -92,7 +92,28 @@ test("it sleeps while nothing waits", () => {
   clock.advance(100);
   expect(clock.pending).toBe(0);
   const timer = new Timer(clock);
-  wheel.set(timer.timer, clock.now() + 10_000);
+  wheel.set(timer.timer, clock.now() + 60_000);
+  let wakes = 0;
+  const counting = clock.setTimer.bind(clock);
+  clock.setTimer = (callback, delayMs) => {
+    wakes++;
+    return counting(callback, delayMs);
+  };
+  clock.advance(50_000);
+  expect([timer.firedAt, wakes <= 20]).toEqual([[], true]);
   wheel.close();
   expect([clock.pending, wheel.size]).toEqual([0, 0]);
+});
+
+test("a nearer timer that is set later is not late", () => {
+  const clock = new ManualClock();
+  const wheel = new TimerWheel(clock);
+  const [far, near] = [new Timer(clock), new Timer(clock)];
+  wheel.set(far.timer, clock.now() + 4_000);
+  clock.advance(1_000);
+  const at = clock.now() + 100;
+  wheel.set(near.timer, at);
+  clock.advance(5_000);
+  expect(near.firedAt[0]! - at).toBeLessThanOrEqual(20);
+  expect(far.firedAt).toHaveLength(1);
 });

@@ -47,7 +47,7 @@ const slotCount = 512;
 /**
  * One coarse timer for all deadlines: setting and cancelling cost a few pointer writes, however many wait.
  *
- * Sleeps while nothing waits, and never keeps the process alive.
+ * It wakes when something may be due, not at every tick, and never keeps the process alive.
  */
 export class TimerWheel {
   readonly #clock: Clock;
@@ -55,9 +55,12 @@ export class TimerWheel {
   readonly #slots: readonly WheelTimer[] = Array.from({ length: slotCount }, emptySlot);
   readonly #expired = emptySlot();
   readonly #turn = () => this.#advance();
+  /** The last tick that was worked off. */
   #tick: number;
   #size = 0;
-  #turnTimer: unknown = null;
+  #wakeTimer: unknown = null;
+  #wakeTick = 0;
+  #advancing = false;
 
   constructor(clock: Clock, options: TimerWheelOptions = {}) {
     this.#clock = clock;
@@ -73,15 +76,12 @@ export class TimerWheel {
   /** Sets (or sets anew) a timer for an instant of the clock. `Infinity` is not a time: don't set such a timer. */
   set(timer: WheelTimer, at: number): void {
     if (timer.next !== null) this.cancel(timer);
-    if (this.#turnTimer === null) {
-      this.#tick = Math.floor(this.#clock.now() / this.#tickMs);
-      this.#turnTimer = this.#clock.setTimer(this.#turn, this.#tickMs);
-    }
-    // The tick that is being worked off does not come again: the next one is the earliest.
+    // What is worked off does not come again: the next tick is the earliest.
     const tick = Math.max(Math.ceil(at / this.#tickMs), this.#tick + 1);
     timer.tick = tick;
     this.#size++;
     link(timer, this.#slots[tick % slotCount]!);
+    if (!this.#advancing && (this.#wakeTimer === null || tick < this.#wakeTick)) this.#wakeAt(tick);
   }
 
   /** Forgets a timer. Does nothing when it isn't set. */
@@ -91,7 +91,7 @@ export class TimerWheel {
     unlink(timer);
   }
 
-  /** Forgets the pending turn and with it all timers. */
+  /** Forgets all timers. */
   close(): void {
     this.#stop();
     for (const slot of this.#slots) {
@@ -100,6 +100,8 @@ export class TimerWheel {
   }
 
   #advance(): void {
+    this.#wakeTimer = null;
+    this.#advancing = true;
     const now = Math.floor(this.#clock.now() / this.#tickMs);
     // After a long sleep each slot needs to be looked at once only.
     const steps = Math.min(now - this.#tick, slotCount);
@@ -115,19 +117,38 @@ export class TimerWheel {
       }
     }
     if (now > this.#tick) this.#tick = now;
-    // Set before timers fire, so that what they set does not schedule a second turn.
-    this.#turnTimer = this.#clock.setTimer(this.#turn, this.#tickMs);
     while (this.#expired.next !== this.#expired) {
       const timer = this.#expired.next!;
       this.cancel(timer);
       timer.owner.onTimer();
     }
-    if (this.#size === 0) this.#stop();
+    this.#advancing = false;
+    this.#wakeForNext();
+  }
+
+  /** Wakes for the next slot that isn't empty: early, if what is in it is for a later turn of the wheel. */
+  #wakeForNext(): void {
+    if (this.#size === 0) return;
+    for (let i = 1; i <= slotCount; i++) {
+      const slot = this.#slots[(this.#tick + i) % slotCount]!;
+      if (slot.next !== slot) {
+        this.#wakeAt(this.#tick + i);
+        return;
+      }
+    }
+  }
+
+  #wakeAt(tick: number): void {
+    this.#stop();
+    // A far timer is looked at once per turn, so that there is no delay too long for the clock.
+    this.#wakeTick = Math.min(tick, Math.floor(this.#clock.now() / this.#tickMs) + slotCount);
+    const delayMs = Math.max(0, Math.ceil(this.#wakeTick * this.#tickMs - this.#clock.now()));
+    this.#wakeTimer = this.#clock.setTimer(this.#turn, delayMs);
   }
 
   #stop(): void {
-    if (this.#turnTimer !== null) this.#clock.clearTimer(this.#turnTimer);
-    this.#turnTimer = null;
+    if (this.#wakeTimer !== null) this.#clock.clearTimer(this.#wakeTimer);
+    this.#wakeTimer = null;
   }
 }
 

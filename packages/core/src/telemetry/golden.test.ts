@@ -9,7 +9,7 @@ test("an edge has its requests, success before and after retries, and quantiles"
   const meter = new Meter(metrics.clientDuration, "inventory.shop", "spiffe://prod/inventory");
   for (let i = 0; i < 90; i++) meter.answered("GET", "1.1", 200, false, -1, 0.004);
   for (let i = 0; i < 9; i++) meter.answered("POST", "1.1", 503, false, -1, 0.08);
-  meter.failed("GET", "1.1", 499, "SELVAGE_ERR_ABORTED", "not_counted", 0.2);
+  meter.failed("GET", "1.1", 499, -1, "SELVAGE_ERR_ABORTED", "not_counted", 0.2);
   metrics.attempts.with("inventory.shop", "success").increment(90);
   metrics.attempts.with("inventory.shop", "failure").increment(30);
   new Meter(metrics.serverDuration, "storefront", "").answered("GET", "2.0", 200, false, -1, 1);

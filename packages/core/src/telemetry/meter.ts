@@ -59,18 +59,19 @@ export class Meter {
     series.observe(seconds);
   }
 
-  /** A request ended with an error: `status` is what the caller gets to see. */
+  /** A request ended with an error: `status` and `grpcStatus` are what the caller gets to see. */
   failed(
     method: string,
     version: HttpVersion,
     status: number,
+    grpcStatus: number,
     code: string,
     classification: Classification,
     seconds: number,
   ): void {
     const methodIndex = methodIndexOf(method);
     const reason = errorReason(code);
-    const key = `${methodIndex} ${version} ${status} ${reason} ${classification}`;
+    const key = `${methodIndex} ${version} ${status} ${grpcStatus} ${reason} ${classification}`;
     let series = this.#failed.get(key);
     if (series === undefined) {
       const versionLabel = versionLabels[versions.indexOf(version)] ?? "";
@@ -78,7 +79,7 @@ export class Meter {
         this.#serverAddress,
         methods[methodIndex]!,
         String(status),
-        "",
+        grpcStatus === noGrpcStatus ? "" : String(grpcStatus),
         versionLabel,
         reason,
         this.#peer,
