@@ -9,7 +9,6 @@ export type {
   EndpointProtocol,
   EndpointsConfig,
   FailureAccrualConfig,
-  FederatedBundle,
   FilesIdentityConfig,
   HostPort,
   IdentityConfig,
@@ -29,9 +28,12 @@ export type {
   SpiffeIdentityConfig,
   SuccessRateConfig,
   TelemetryConfig,
-  TokenConfig,
   WorkloadConfig,
 } from "./config/config.js";
+export { ConfigError, type ConfigProblem } from "./config/config-error.js";
+export { configJsonSchema } from "./config/json-schema.js";
+export { type LoadOptions, loadConfig } from "./config/load.js";
+export { loadPolicy } from "./config/load-policy.js";
 export type {
   AdminOptions,
   BackoffOptions,
@@ -62,6 +64,7 @@ export type {
   TelemetryOptions,
   WorkloadOptions,
 } from "./config/options.js";
+export { redactConfig } from "./config/redact.js";
 export { isMeshError, type MeshErrorCode } from "./errors.js";
 export type { Peer } from "./exchange.js";
 export type { Log, LogLevel } from "./mesh/log.js";

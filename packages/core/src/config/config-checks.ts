@@ -11,14 +11,19 @@ export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => b
     const remedy = 'set identity.source (SELVAGE_IDENTITY_SOURCE) to "ca", "spiffe" or "files"';
     refuse(["identity", "source"], "dev", "must not be dev where NODE_ENV is production", remedy);
   }
-  for (const { trustDomain } of config.identity.federation) {
-    if (trustDomain !== config.workload.trustDomain) continue;
+  const { identity } = config;
+  const own = config.workload.trustDomain;
+  if ("federated" in identity && Object.hasOwn(identity.federated, own)) {
     refuse(
-      ["identity", "federation", "bundles", trustDomain],
+      ["identity", "federation", "bundles", own],
       undefined,
       "is this workload's own trust domain",
       "leave it out",
     );
+  }
+  if (identity.source === "ca" && !identity.serverId.startsWith(`spiffe://${own}/`)) {
+    const remedy = "set workload.trustDomain to the domain that the authority issues for";
+    refuse(["identity", "serverId"], identity.serverId, `must be in the trust domain ${own}`, remedy);
   }
   checkPorts(config, isSet, refuse);
   checkSettings(config.outbound.defaults, ["outbound", "defaults"], refuse);
@@ -72,7 +77,7 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, refuse: Re
     if (same !== -1)
       refuse([...at, "match"], undefined, `matches what routes[${same}] matches`, "leave one of them out");
     else if (earlier.some((other) => other.name === route.name))
-      refuse([...at, "name"], route.name, "must be unique", "");
+      refuse([...at, "name"], route.name, "must be unique", "give the route a name of its own");
   }
 }
 
@@ -106,4 +111,26 @@ function checkEndpoints(service: ServiceConfig, keys: DocumentPath, refuse: Refu
       refuse([...keys, "endpoints", i], address, "is there twice", "leave one of them out, or give it more weight");
     seen.add(address);
   }
+}
+
+/** What is allowed but probably not meant. */
+export function configWarnings(config: MeshConfig): string[] {
+  const warnings: string[] = [];
+  const { identity } = config;
+  // An agent of the Workload API knows whom it federates with; of the others we know.
+  if (identity.source === "spiffe") return warnings;
+  const trusted = [config.workload.trustDomain, ...("federated" in identity ? Object.keys(identity.federated) : [])];
+  for (const service of Object.values(config.outbound.services)) {
+    const { endpoints } = service;
+    const ids = new Set([
+      service.identity,
+      ...(endpoints?.kind === "list" ? endpoints.list.map((one) => one.identity) : []),
+    ]);
+    for (const id of ids) {
+      if (id === null || trusted.some((trustDomain) => id.startsWith(`spiffe://${trustDomain}/`))) continue;
+      const where = `outbound.services[${JSON.stringify(service.authority)}]`;
+      warnings.push(`${where}: ${id} can't be verified: there is no trust bundle for its trust domain`);
+    }
+  }
+  return warnings;
 }

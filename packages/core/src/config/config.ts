@@ -43,18 +43,9 @@ export interface WorkloadConfig {
   readonly id: string;
 }
 
-/** Where a trust bundle of another trust domain comes from. */
-export type FederatedBundle =
-  | { readonly trustDomain: string; readonly file: string }
-  | { readonly trustDomain: string; readonly url: string };
-
-/** A token is read from its file each time it is needed, so that it may rotate, or given as a value. */
-export type TokenConfig = { readonly file: string } | { readonly value: string };
-
 export interface DevIdentityConfig {
   readonly source: "dev";
   readonly lifetimeMs: number;
-  readonly federation: readonly FederatedBundle[];
 }
 
 export interface FilesIdentityConfig {
@@ -62,25 +53,27 @@ export interface FilesIdentityConfig {
   readonly cert: string;
   readonly key: string;
   readonly bundle: string;
-  readonly federation: readonly FederatedBundle[];
+  /** Other trust domains, each with the file of its trust bundle. */
+  readonly federated: Readonly<Record<string, string>>;
 }
 
 export interface SpiffeIdentityConfig {
   readonly source: "spiffe";
   /** `unix:///path` or `tcp://ip:port`, as the SPIFFE Workload Endpoint specification writes it. */
   readonly socket: string;
-  readonly federation: readonly FederatedBundle[];
 }
 
 export interface CaIdentityConfig {
   readonly source: "ca";
-  readonly address: HostPort;
-  readonly token: TokenConfig;
+  /** `https://host:port` */
+  readonly address: string;
+  /** The file that holds the token. It is read each time it is needed, since it may rotate. */
+  readonly token: string;
   readonly bundle: string;
-  /** The identity that the authority has to prove; `null`: any that the bundle vouches for. */
-  readonly serverId: string | null;
-  readonly lifetimeMs: number;
-  readonly federation: readonly FederatedBundle[];
+  /** The identity that the authority has to prove. */
+  readonly serverId: string;
+  /** Other trust domains, each with the file of its trust bundle. */
+  readonly federated: Readonly<Record<string, string>>;
 }
 
 export type IdentityConfig = DevIdentityConfig | FilesIdentityConfig | SpiffeIdentityConfig | CaIdentityConfig;

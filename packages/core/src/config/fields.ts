@@ -42,7 +42,8 @@ function visit(
     const path = fieldPath(keys);
     const before = found.get(path);
     const group = options.some((option) => typeOf(option) === "object");
-    if (before !== undefined) found.set(path, { ...before, sources: [...before.sources, ...sources] });
+    if (before !== undefined)
+      found.set(path, { ...before, meta: joined(before.meta, meta), sources: [...before.sources, ...sources] });
     else found.set(path, { path, keys, schema, meta, group, variable: variableName(keys, options), sources });
   }
   for (const option of options) {
@@ -55,6 +56,11 @@ function visit(
       for (const [key, child] of Object.entries(def.shape)) visit(child, [...keys, key], own, found);
     }
   }
+}
+
+/** Alternatives may describe a field each in its own way. */
+function joined(one: FieldMeta, other: FieldMeta): FieldMeta {
+  return one.doc === other.doc ? one : { ...one, doc: `${one.doc}; ${other.doc}` };
 }
 
 function fieldPath(keys: readonly string[]): string {

@@ -83,8 +83,9 @@ export class Layers {
   /** Another source of identity needs none of the fields of the one that it replaces. */
   #forgetOtherSource(into: Record<string, unknown>, over: Readonly<Record<string, unknown>>): void {
     if (over["source"] === undefined || into["source"] === undefined || over["source"] === into["source"]) return;
+    const federates = over["source"] === "files" || over["source"] === "ca";
     for (const key of Object.keys(into)) {
-      if (key === "federation" || key === "lifetime") continue;
+      if (key === "federation" && federates) continue;
       delete into[key];
       this.#forget(["identity", key]);
     }

@@ -1,6 +1,6 @@
 import { checkDocument, type DocumentPath, type DocumentProblem, pathText } from "@selvage/policy";
 import type { MeshConfig } from "./config.js";
-import { checkConfig } from "./config-checks.js";
+import { checkConfig, configWarnings } from "./config-checks.js";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import { type ConfigFile, findConfigFile, readConfigFile } from "./config-file.js";
 import { type Environment, readEnv } from "./env.js";
@@ -62,9 +62,9 @@ export function loadConfig({ options, file, env, cwd }: LoadOptions): MeshConfig
     refuse,
   });
   checkConfig(config, (keys) => layers.isSet(keys), refuse);
-  const warnings = policyWarnings(config, cwd, problems);
+  checkPolicy(config, cwd, problems);
   if (problems.length > 0) throw new ConfigError(problems);
-  return deepFreeze({ ...config, warnings });
+  return deepFreeze({ ...config, warnings: configWarnings(config) });
 }
 
 function addFile(layers: Layers, read: ConfigFile, problems: ConfigProblem[]): void {
@@ -86,14 +86,13 @@ function placed(problem: DocumentProblem, layers: Layers): ConfigProblem {
   return { ...problem, where, value: secret ? "[redacted]" : value };
 }
 
-/** The policy is read once more by those who enforce it; here it is only to show what is wrong together with everything else. */
-function policyWarnings(config: MeshConfig, cwd: string, problems: ConfigProblem[]): readonly string[] {
+/** The policy is read again by what enforces it; here it is only to show what is wrong together with everything else. */
+function checkPolicy(config: MeshConfig, cwd: string, problems: ConfigProblem[]): void {
   try {
-    return loadPolicy(config, cwd).warnings.map((warning) => `inbound.policy: ${warning}`);
+    loadPolicy(config, cwd);
   } catch (error) {
-    if (error instanceof ConfigError) problems.push(...error.problems);
-    else throw error;
-    return [];
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
   }
 }
 

@@ -34,7 +34,7 @@ export interface WorkloadOptions {
 }
 
 export interface FederationOptions {
-  /** Trust domain to the file or https URL of its bundle. */
+  /** Trust domain to the file of its trust bundle. */
   bundles?: Record<string, string> | undefined;
 }
 
@@ -42,7 +42,6 @@ export interface DevIdentityOptions {
   source?: "dev" | undefined;
   /** @defaultValue `"24h"` */
   lifetime?: Duration | undefined;
-  federation?: FederationOptions | undefined;
 }
 
 export interface FilesIdentityOptions {
@@ -60,21 +59,18 @@ export interface SpiffeIdentityOptions {
   source: "spiffe";
   /** @defaultValue the variable `SPIFFE_ENDPOINT_SOCKET` */
   socket?: string | undefined;
-  federation?: FederationOptions | undefined;
 }
 
 export interface CaIdentityOptions {
   source: "ca";
   /** `host:port` or `https://host:port`. */
   address: string;
-  /** The file that holds the token, or the token itself. */
-  token: string | { value: string };
+  /** The file that holds the token. */
+  token: string;
   /** PEM file: the roots that vouch for the authority. */
   bundle: string;
-  /** The SPIFFE id that the authority has to prove. */
+  /** The SPIFFE id that the authority has to prove. @defaultValue `spiffe://<trustDomain>/ns/selvage/sa/identity` */
   serverId?: string | undefined;
-  /** @defaultValue `"24h"` */
-  lifetime?: Duration | undefined;
   federation?: FederationOptions | undefined;
 }
 

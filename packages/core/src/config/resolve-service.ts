@@ -84,8 +84,9 @@ function resolveRoute(route: CheckedRoute, settings: FilledSettings): RouteConfi
   };
 }
 
+/** Without the values of headers, since it becomes a metric label and they may be secrets. */
 function nameOf(path: string, match: RouteMatchConfig): string {
-  const headers = match.headers.map(({ name, value }) => ` ${name}=${value}`).join("");
+  const headers = match.headers.map(({ name }) => ` ${name}`).join("");
   return `${match.method === null ? "" : `${match.method} `}${path}${headers}`;
 }
 

@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { DocumentPath, RateLimitDocument, RuleDocument } from "@selvage/policy";
 import type {
-  FederatedBundle,
   IdentityConfig,
   InboundConfig,
   MeshConfig,
@@ -37,7 +36,7 @@ export function resolveConfig(options: CheckedOptions, context: ResolveContext):
   return {
     workload: resolveWorkload(all.workload, options.workload?.name, context.cwd),
     stateDir: options.stateDir === undefined ? undefined : pathOf(context, ["stateDir"], options.stateDir),
-    identity: resolveIdentity(options.identity ?? { source: "dev" }, context),
+    identity: resolveIdentity(options.identity ?? { source: "dev" }, all.workload.trustDomain, context),
     inbound: resolveInbound(all.inbound, options.inbound, context),
     outbound: resolveOutbound(all.outbound, context),
     admin: options.admin === false ? null : (all.admin as { host: string; port: number }),
@@ -97,21 +96,24 @@ function segmentOf(name: string): string | null {
 
 const socketRemedy = "set it, or the variable SPIFFE_ENDPOINT_SOCKET";
 
-function resolveIdentity(identity: NonNullable<CheckedOptions["identity"]>, context: ResolveContext): IdentityConfig {
+function resolveIdentity(
+  identity: NonNullable<CheckedOptions["identity"]>,
+  trustDomain: string,
+  context: ResolveContext,
+): IdentityConfig {
   const file = (key: string, path: string) => pathOf(context, ["identity", key], path);
-  const lifetimeMs = parseDuration(defaultLifetime) as number;
-  const federation = resolveFederation(identity.federation?.bundles ?? {}, context);
   switch (identity.source) {
     case "dev":
-      return { source: "dev", lifetimeMs: identity.lifetime ?? lifetimeMs, federation };
+      return { source: "dev", lifetimeMs: identity.lifetime ?? (parseDuration(defaultLifetime) as number) };
     case "files": {
       const { cert, key, bundle } = identity;
+      const federated = resolveFederated(identity.federation?.bundles, context);
       return {
         source: "files",
         cert: file("cert", cert),
         key: file("key", key),
         bundle: file("bundle", bundle),
-        federation,
+        federated,
       };
     }
     case "spiffe": {
@@ -119,33 +121,29 @@ function resolveIdentity(identity: NonNullable<CheckedOptions["identity"]>, cont
       const refusal = socket === "" ? { problem: "is missing", remedy: socketRemedy } : refuseSocket(socket);
       if (refusal !== null)
         context.refuse(["identity", "socket"], socket || undefined, refusal.problem, refusal.remedy);
-      return { source: "spiffe", socket, federation };
+      return { source: "spiffe", socket };
     }
     case "ca":
       return {
         source: "ca",
         address: identity.address,
-        token:
-          typeof identity.token === "string"
-            ? { file: file("token", identity.token) }
-            : { value: identity.token.value },
+        token: file("token", identity.token),
         bundle: file("bundle", identity.bundle),
-        serverId: identity.serverId ?? null,
-        lifetimeMs: identity.lifetime ?? lifetimeMs,
-        federation,
+        serverId: identity.serverId ?? `spiffe://${trustDomain}/ns/selvage/sa/identity`,
+        federated: resolveFederated(identity.federation?.bundles, context),
       };
   }
 }
 
-function resolveFederation(
-  bundles: Readonly<Record<string, string>>,
+function resolveFederated(
+  bundles: Readonly<Record<string, string>> | undefined,
   context: ResolveContext,
-): readonly FederatedBundle[] {
-  return Object.entries(bundles).map(([trustDomain, place]) =>
-    place.startsWith("https://")
-      ? { trustDomain, url: place }
-      : { trustDomain, file: pathOf(context, ["identity", "federation", "bundles", trustDomain], place) },
-  );
+): Record<string, string> {
+  const federated: Record<string, string> = {};
+  for (const [trustDomain, path] of Object.entries(bundles ?? {})) {
+    federated[trustDomain] = pathOf(context, ["identity", "federation", "bundles", trustDomain], path);
+  }
+  return federated;
 }
 
 function resolveInbound(
