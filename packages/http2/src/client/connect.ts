@@ -39,11 +39,11 @@ const defaultKeepAliveMs = 10_000;
 
 /** A `Connect` for plain TCP. */
 export function tcpConnect(options: TcpConnectOptions): Connect {
-  const tcp = tcpOptions(options);
+  const { host, port } = options;
   return (callback) => {
     const attempt = new Attempt(options, callback);
     attempt.watch(
-      () => connectTcp(tcp),
+      () => connectTcp({ host, port }),
       "connect",
       () => attempt.succeed(Number.POSITIVE_INFINITY),
     );
@@ -53,9 +53,9 @@ export function tcpConnect(options: TcpConnectOptions): Connect {
 
 /** A `Connect` for TLS over TCP. */
 export function tlsConnect(options: TlsConnectOptions): Connect {
-  const tcp = tcpOptions(options);
+  const { host, port } = options;
   // Node warns about an address as the server name (RFC 6066, section 3), and takes the host when there is none.
-  const servername = isIP(options.host) === 0 ? options.host : "";
+  const servername = isIP(host) === 0 ? host : "";
   return (callback) => {
     const attempt = new Attempt(options, callback);
     let given: ConnectionOptions;
@@ -68,7 +68,7 @@ export function tlsConnect(options: TlsConnectOptions): Connect {
     // Not spread into options of our own: `session: undefined` isn't the same as no session to every version of Node.
     const { session: _, ...rest } = given;
     attempt.watch(
-      () => connectTls({ servername, ...rest, ...tcp }),
+      () => connectTls({ servername, ...rest, host, port }),
       "secureConnect",
       (socket) => {
         try {
@@ -84,22 +84,20 @@ export function tlsConnect(options: TlsConnectOptions): Connect {
   };
 }
 
-function tcpOptions({ host, port, keepAliveMs = defaultKeepAliveMs }: TcpConnectOptions) {
-  return { host, port, noDelay: true, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
-}
-
 /** One attempt, which ends once: by success, failure, timeout or cancellation. */
 class Attempt {
   readonly target: string;
   readonly cancel = () => this.#cancel();
   readonly #callback: Parameters<Connect>[0];
   readonly #timer: NodeJS.Timeout;
+  readonly #keepAliveMs: number;
   #socket: Socket | null = null;
   #over = false;
 
   constructor(options: TcpConnectOptions, callback: Parameters<Connect>[0]) {
     this.target = `${options.host}:${options.port}`;
     this.#callback = callback;
+    this.#keepAliveMs = options.keepAliveMs ?? defaultKeepAliveMs;
     this.#timer = setTimeout(() => this.fail(connectTimeoutError(this.target, options.timeoutMs)), options.timeoutMs);
   }
 
@@ -113,6 +111,9 @@ class Attempt {
       return;
     }
     this.#socket = socket;
+    // Set here, since `tls.connect` ignores the options of the same names.
+    socket.setNoDelay(true);
+    if (this.#keepAliveMs > 0) socket.setKeepAlive(true, this.#keepAliveMs);
     // The listener stays for the socket's whole life.
     socket.on("error", (error) => this.fail(connectError(error, this.target)));
     socket.once("close", () => this.fail(connectError({ code: "ECONNRESET" }, this.target)));

@@ -2,10 +2,14 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Exchange } from "../exchange.js";
+import { systemClock } from "../clock.js";
+import type { Connection, Exchange } from "../exchange.js";
 import { transportError } from "../exchange-error.js";
+import { resolveHttp2 } from "../h2/limits.js";
+import { ServerSession } from "../h2/server-session.js";
 import { HttpServer } from "../server/http-server.js";
 import type { HttpServerOptions } from "../server/http-server-options.js";
+import { duplexPair } from "../testing/duplex-pair.js";
 import { RecordingSink } from "../testing/recording-sink.js";
 import { ScriptedService } from "../testing/scripted-service.js";
 import { TestBody } from "../testing/test-body.js";
@@ -410,6 +414,54 @@ test("HTTP/1 connections are used again, the last one first", async () => {
   await again.done;
   expect(third.x.connection?.remotePort).toBe(ports[1]);
   expect(server.connections).toBe(2);
+});
+
+test("refresh ends every idle HTTP/1 connection", async () => {
+  const service = new ScriptedService(null);
+  const { connect, server } = await serve(service);
+  const client = clientOf(connect, { protocol: "h1" });
+  const sinks = [send(client), send(client), send(client)];
+  for (let i = 0; i < 3; i++) await service.next();
+  for (const call of service.calls) call.answer({ body: "x" });
+  await Promise.all(sinks.map((sink) => sink.done));
+  expect(server.connections).toBe(3);
+  client.refresh();
+  while (server.connections > 0) await new Promise(setImmediate);
+  expect(client.state).toBe("idle");
+});
+
+test("a session whose peer takes no bytes for a while gets company", async () => {
+  const service = new ScriptedService({ body: "x" });
+  const connections: Duplex[] = [];
+  const connect: Connect = (callback) => {
+    const [ours, theirs] = duplexPair();
+    connections.push(theirs);
+    const connection: Connection = {
+      ...{ socket: theirs, remoteAddress: "", remotePort: 0, localAddress: "", localPort: 0 },
+      ...{ encrypted: false, protocol: "http/2", context: null, drain() {}, destroy() {} },
+    };
+    new ServerSession(theirs, connection, service, resolveHttp2(), { onClosed() {} });
+    queueMicrotask(() => callback(null, ours, Number.POSITIVE_INFINITY));
+    return () => {};
+  };
+  let now = 1_000;
+  const client = clientOf(connect, { clock: { ...systemClock, now: () => now }, maxSessions: 2 });
+  await send(client).done;
+  connections[0]!.pause();
+  const stuck = send(client, exchange({ body: Buffer.alloc(60_000) }));
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+  send(client);
+  expect(connections.length).toBe(1);
+  now += 100;
+  send(client);
+  expect(connections.length).toBe(2);
+  // Until the second is ready they go on to the first, where they are stuck.
+  const later: RecordingSink[] = [];
+  while (!later.some((sink) => sink.status === 200)) {
+    later.push(send(client));
+    await new Promise(setImmediate);
+  }
+  expect(stuck.status).toBe(0);
 });
 
 test("HTTP/1.0, and requests without an authority, get a connection of their own", async () => {

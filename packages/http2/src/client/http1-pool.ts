@@ -13,7 +13,7 @@ import { Waiter, WaiterQueue } from "./waiter-queue.js";
 
 const granularityMs = 20;
 
-/** One attempt to connect. Links of an intrusive list would be more than these few need. */
+/** One attempt to connect. */
 interface Attempt {
   cancel: (() => void) | null;
   readonly endsAt: number;
@@ -89,7 +89,12 @@ export class Http1Pool implements Service, PooledConnectionListener {
   refresh(): void {
     this.#refreshedAt = this.#config.clock.now();
     for (const attempt of this.#attempts.splice(0)) attempt.cancel?.();
-    for (let c = this.#first; c !== null; c = c.next) this.#retire(c);
+    for (let c = this.#first; c !== null; ) {
+      // An idle one leaves the list at once.
+      const following: PooledConnection | null = c.next;
+      this.#retire(c);
+      c = following;
+    }
     this.#dialForWaiters();
   }
 

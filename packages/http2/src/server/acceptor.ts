@@ -73,7 +73,9 @@ export class Acceptor {
 
   /** The stage that a connection is in has taken too long. */
   expire(c: AcceptedConnection): void {
-    if (c.stage === "detect" && this.#config.onOpaque !== null && !this.draining) {
+    // Half a ClientHello on a port with TLS is a slow client or an attack, and nobody else's protocol.
+    const halfHello = this.#tls !== null && !c.encrypted && c.peek?.firstByte === 0x16;
+    if (c.stage === "detect" && this.#config.onOpaque !== null && !this.draining && !halfHello) {
       this.#stopPeek(c);
       this.#start(c, "opaque");
     } else {
@@ -157,7 +159,12 @@ export class Acceptor {
     this.#reaper.by(c.drainAt);
     if (c.protocol === "opaque") {
       c.stage = "opaque";
-      this.#config.onOpaque?.(c, c.socket);
+      try {
+        this.#config.onOpaque?.(c, c.socket);
+      } catch {
+        this.#config.onProtection?.("a connection hook threw");
+        c.destroy();
+      }
       return;
     }
     c.stage = "http";

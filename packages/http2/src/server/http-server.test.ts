@@ -133,6 +133,24 @@ test("a silent client counts as opaque where opaque connections are taken, with 
   while (text !== "220 ready;GE") text += (await once(partial, "data"))[0];
 });
 
+test("half a ClientHello isn't opaque where TLS is served, and a hook that throws costs its connection only", async () => {
+  const seen: Connection[] = [];
+  const { port } = await start({
+    tls: {},
+    detectTimeoutMs: 50,
+    onOpaque: (connection) => {
+      seen.push(connection);
+      throw new Error("no");
+    },
+  });
+  const half = dial(port);
+  half.write("\x16\x03\x01\x02");
+  const other = dial(port);
+  other.write("\x00");
+  expect(await Promise.all([half, other].map(readAll))).toEqual(["", ""]);
+  expect(seen.length).toBe(1);
+});
+
 test("a connection that the hook refuses, or throws at, never reaches the service", async () => {
   const service = new ScriptedService();
   const reasons: string[] = [];

@@ -30,6 +30,11 @@ export class Peek {
     if (held !== null && !this.#socket.destroyed && !this.#socket.readableEnded) this.#socket.unshift(held);
   }
 
+  /** -1 when nothing came yet. */
+  get firstByte(): number {
+    return this.#held?.[0] ?? -1;
+  }
+
   #read(): void {
     const chunk: Buffer | null = this.#socket.read();
     if (chunk === null) return;
