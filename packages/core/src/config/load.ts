@@ -37,7 +37,7 @@ export function loadConfig({ options, file, env, cwd }: LoadOptions): MeshConfig
   if (read !== null) addFile(layers, read, problems);
   const variable = (keys: DocumentPath) => environment.variables.get(pathText(keys)) ?? "environment";
   layers.add({ where: variable, directory: cwd, tree: environment.tree });
-  layers.add({ where: () => "options", directory: cwd, tree: (options ?? {}) as Record<string, unknown> });
+  addOptions(layers, options ?? {}, cwd, problems);
   // A source is only left out by who means the development authority.
   const identity = layers.tree["identity"];
   if (typeof identity === "object" && identity !== null && !("source" in identity))
@@ -73,6 +73,14 @@ function addFile(layers: Layers, read: ConfigFile, problems: ConfigProblem[]): v
     layers.add({ where: read.locate, directory: read.directory, tree: value as Record<string, unknown> });
   } else {
     problems.push({ keys: [], path: "", where: read.locate([]), value, problem: "must be an object", remedy: "" });
+  }
+}
+
+function addOptions(layers: Layers, options: unknown, cwd: string, problems: ConfigProblem[]): void {
+  if (typeof options === "object" && options !== null && !Array.isArray(options)) {
+    layers.add({ where: () => "options", directory: cwd, tree: options as Record<string, unknown> });
+  } else {
+    problems.push({ keys: [], path: "", where: "options", value: options, problem: "must be an object", remedy: "" });
   }
 }
 
