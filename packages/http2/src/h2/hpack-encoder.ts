@@ -1,4 +1,4 @@
-import type { HeaderList } from "../exchange.js";
+import { type HeaderList, noHeaders } from "../exchange.js";
 import { badValueByte, hasBlankEdge, judgeValue, valueFault } from "./field-value.js";
 import { type HeaderName, headerName, indexing, nameKind } from "./header-name.js";
 import { staticEntries, staticNameIndex, staticTable } from "./hpack-table.js";
@@ -14,6 +14,8 @@ const insertCost = 2;
 const maxCredit = 16;
 /** Below this, writing characters one by one beats the call into native code. */
 const shortText = 40;
+/** Longest encoding of a repeated list that is kept. */
+const repeatedBytes = 128;
 
 /** What one encoder knows about a name: its values in the tables, and whether indexing them paid. */
 class EncoderName {
@@ -82,6 +84,12 @@ export class HpackEncoder {
   /** Table sizes to announce with the next block: the least one in between, then the last. -1: none. */
   #leastUpdate = -1;
   #update = -1;
+  /** The last list of headers, and, when it came twice, its encoding, which holds while the table stays as it is. */
+  #lastList: HeaderList = noHeaders;
+  #lastKeepHost = false;
+  #lastBytes: Buffer | null = null;
+  #lastLength = -1;
+  #lastGeneration = -1;
 
   /** `limitBytes` bounds the table, whatever the peer allows. */
   constructor(limitBytes: number = defaultTableBytes) {
@@ -152,6 +160,27 @@ export class HpackEncoder {
    * the engine may say. `host` goes only where it is asked for.
    */
   headers(list: HeaderList, keepHost: boolean): void {
+    const repeated = sameList(list, this.#lastList) && keepHost === this.#lastKeepHost;
+    if (repeated && this.#lastLength >= 0 && this.#lastGeneration === this.generation) {
+      const last = this.#lastBytes!;
+      for (let at = 0; at < this.#lastLength; at += 1) this.#buffer[this.at++] = last[at]!;
+      return;
+    }
+    const start = this.at;
+    const generation = this.generation;
+    this.#encode(list, keepHost);
+    const length = this.at - start;
+    const keep = repeated && this.fault === null && generation === this.generation && length <= repeatedBytes;
+    this.#lastList = list;
+    this.#lastKeepHost = keepHost;
+    this.#lastLength = keep ? length : -1;
+    if (!keep) return;
+    this.#lastGeneration = generation;
+    this.#lastBytes ??= Buffer.allocUnsafeSlow(repeatedBytes);
+    this.#buffer.copy(this.#lastBytes, 0, start, this.at);
+  }
+
+  #encode(list: HeaderList, keepHost: boolean): void {
     for (let at = 0; at < list.length; at += 2) {
       const text = list[at]!;
       const owner = this.#names.get(text) ?? this.#meet(text);
@@ -301,6 +330,13 @@ export class HpackEncoder {
     this.#announce(0);
     this.#announce(capacity);
   }
+}
+
+function sameList(a: HeaderList, b: HeaderList): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let at = a.length - 1; at >= 0; at -= 1) if (a[at] !== b[at]) return false;
+  return true;
 }
 
 const none: Buffer = Buffer.alloc(0);

@@ -127,6 +127,23 @@ describe("the encoder", () => {
     expect(encoder.entries).toBeLessThanOrEqual(128);
   });
 
+  it("repeats a list from memory only while the table is the same", () => {
+    const encoder = new HpackEncoder();
+    const decoder = new HpackDecoder(4096);
+    const write = (list: string[]): string[] | null => {
+      encoder.begin(buffer, 0);
+      encoder.headers(list, true);
+      encoder.end();
+      return decode(decoder, buffer.toString("hex", 0, encoder.at));
+    };
+    const list = ["x-a", "1", "date", "now", "x-b", "2"];
+    for (let round = 0; round < 400; round += 1) {
+      expect(write([...list])).toEqual(list);
+      if (round % 5 === 0) expect(write(["x-c", String(round % 80)])).toEqual(["x-c", String(round % 80)]);
+      if (round % 50 === 0) encoder.setPeerLimit(round % 100 === 0 ? 100 : 4096);
+    }
+  });
+
   it("marks credentials as never to be indexed", () => {
     expect(encode(new HpackEncoder(), "authorization", "Bearer x")[0]! & 0xf0).toBe(0x10);
   });

@@ -159,6 +159,44 @@ describe("a request is taken", () => {
   });
 });
 
+describe("a tunnel", () => {
+  it("that HTTP/1.1 opened with 101 is opened with 200", async () => {
+    const { peer, taken } = server();
+    peer.write(headers(1, [":method", "CONNECT", ":protocol", "websocket", ...start.slice(2)], endHead));
+    await peer.settled();
+    taken[0]!.sink.onHead(101, ["upgrade", "websocket", "connection", "upgrade", "x-a", "1"]);
+    await peer.settled();
+    expect(peer.head(peer.of(frameType.headers, 1)[0]!)).toEqual({ ":status": "200", "x-a": "1" });
+  });
+
+  it("ends its two directions apart", async () => {
+    const { session, peer, watcher } = client({}, setting.enableConnectProtocol, 1);
+    await watcher.ready;
+    const x = request({ method: "CONNECT", tunnel: true, headers: ["upgrade", "websocket"], body: bodyOf([]) });
+    const body = { ...bodyOf([]), pipe: () => {} };
+    x.body = body;
+    const answer = send(session, x);
+    peer.write(headers(1, [":status", "200"], endHead), data(1, "bye", flag.endStream));
+    await answer.done;
+    expect([answer.body.toString(), session.active, body.cancelled]).toEqual(["bye", 1, false]);
+    peer.write(frame(frameType.rstStream, 0, 1, Buffer.alloc(4)));
+    await peer.settled();
+    expect([session.active, answer.terminals]).toEqual([0, 1]);
+  });
+
+  it("that is refused is an ordinary answer", async () => {
+    const { session, peer, watcher } = client();
+    await watcher.ready;
+    const body = bodyOf([Buffer.from("never sent")]);
+    const answer = send(session, request({ method: "CONNECT", tunnel: true, authority: "db:1", path: "", body }));
+    await peer.until(() => peer.of(frameType.headers, 1).length === 1);
+    expect(peer.head(peer.of(frameType.headers, 1)[0]!)).toEqual({ ":method": "CONNECT", ":authority": "db:1" });
+    peer.write(headers(1, [":status", "403"], endHead), data(1, "no", flag.endStream));
+    await answer.done;
+    expect([answer.status, answer.body.toString(), body.cancelled, body.sent]).toEqual([403, "no", true, 0]);
+  });
+});
+
 describe("HTTP/1 carried on HTTP/2", () => {
   it.each([
     ["HTTP/1.1", "1.1", false],

@@ -79,6 +79,8 @@ export class ServerStream extends Stream implements Sink, Body {
 
   onHead(status: number, headers: HeaderList): void {
     if (this.closed || this.#headSent || this.#ended) return;
+    // RFC 8441, section 5: 200 says here what 101 says in HTTP/1.1.
+    if (status === 101 && this.#x.tunnel) status = 200;
     const version = this.#x.responseVersion;
     const origProto = !this.#carried || version === "2.0" ? "" : version === "1.0" ? "HTTP/1.0" : "HTTP/1.1";
     if (this.session.sender.response(this, status, headers, origProto, false) === headFault.none) {
