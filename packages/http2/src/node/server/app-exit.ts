@@ -10,7 +10,8 @@ import { seamReport } from "./probe.js";
  * `http.IncomingMessage` and `http.ServerResponse`, as 'request', 'checkContinue', 'checkExpectation', 'upgrade' or
  * 'connect'. The server need not listen, and should have been given to `takeOver` if it does.
  *
- * As with `node:http`: events and their order, errors, back pressure, `server.timeout`, `requestTimeout` (408),
+ * As with `node:http`: events and their order, errors, back pressure, `server.timeout`, `requestTimeout` (408; for HTTP/2 only until the
+ * response has begun),
  * `maxHeadersCount`, `maxHeaderSize` (431), `maxRequestsPerSocket` (drains the connection), `requireHostHeader`,
  * `joinDuplicateHeaders`, classes given to `createServer`, diagnostics channels.
  *

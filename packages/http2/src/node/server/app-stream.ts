@@ -1,11 +1,9 @@
 import { AsyncResource } from "node:async_hooks";
 import { Buffer } from "node:buffer";
 import { channel } from "node:diagnostics_channel";
-import type { Server } from "node:http";
 import type { Connection, Exchange, Flow, HeaderCase, HeaderList, Sink } from "../../exchange.js";
 import { type ExchangeError, transportError } from "../../exchange-error.js";
 import type { AppStreamHost } from "./app-stream-host.js";
-import type { DeadlineList } from "./deadline-list.js";
 import { markExchange } from "./exchange-of.js";
 import { type FacadeOwner, FacadeSocket } from "./facade-socket.js";
 import { closeBoth, closeResponse, connectionReset, isUnheard, rethrow } from "./message-close.js";
@@ -28,13 +26,13 @@ const responseFinish = channel("http.server.response.finish");
  * its own request, whatever else was in the same read.
  */
 export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeOwner, SeamOwner {
+  readonly host: AppStreamHost;
   readonly x: Exchange;
   readonly socket: FacadeSocket;
   readonly req: NodeRequest;
   readonly res: NodeResponse;
   cut = false;
   private byApplication = false;
-  private readonly host: AppStreamHost;
   private readonly sink: Sink;
   private readonly expect: string | null;
   private head: ResponseHead | null = null;
@@ -70,24 +68,8 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
     if (host.server.timeout > 0) socket.setTimeout(host.server.timeout);
   }
 
-  get server(): Server {
-    return this.host.server;
-  }
-
   get connection(): Connection | null {
     return this.x.connection;
-  }
-
-  get inactivity(): DeadlineList {
-    return this.host.inactivity;
-  }
-
-  get unfinishedRequests(): DeadlineList {
-    return this.host.unfinishedRequests;
-  }
-
-  get strictValues(): boolean {
-    return this.host.strictValues;
   }
 
   get headerNames(): Map<string, string> | null {
@@ -98,10 +80,6 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
     return this.waiting === null ? 0 : this.waiting.bytes;
   }
 
-  now(): number {
-    return this.host.now();
-  }
-
   /** Shows the request to the application. */
   start(): void {
     this.x.flow = this;
@@ -109,7 +87,8 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
   }
 
   dispatch(): void {
-    const { req, res, socket, server } = this;
+    const { req, res, socket } = this;
+    const server = this.host.server;
     if (requestStart.hasSubscribers) requestStart.publish({ request: req, response: res, socket, server });
     try {
       this.host.emitRequest(req, res, this.expect);
@@ -331,9 +310,11 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
   /** The request did not arrive within `server.requestTimeout`. */
   onRequestTimeout(): void {
     if (this.over) {
-      this.abort(transportError("SELVAGE_ERR_TIMEOUT", "the request was not complete in time", "caller"));
+      this.beCut();
       return;
     }
+    // Over HTTP/2 both directions may flow for as long as they like, and node:http2 has no such timeout.
+    if (this.res._headerSent && this.x.version === "2.0") return;
     if (!this.res._headerSent) {
       this.res._headerSent = true;
       this.over = true;
@@ -355,7 +336,7 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
     socket.emit("timeout");
     const byRequest = !req.complete && req.emit("timeout", socket);
     const byResponse = !this.finished && res.emit("timeout", socket);
-    const byServer = this.server.emit("timeout", socket as never);
+    const byServer = this.host.server.emit("timeout", socket as never);
     if (byRequest || byResponse || byServer || this.cut) return;
     if (this.over) socket.destroy();
     else this.fail("SELVAGE_ERR_TIMEOUT", "the application took longer than its timeout");
@@ -363,7 +344,8 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
 
   /** What Node's server does when a response is finished. */
   afterFinish(): void {
-    const { req, res, socket, server } = this;
+    const { req, res, socket } = this;
+    const server = this.host.server;
     this.finished = true;
     if (responseFinish.hasSubscribers) responseFinish.publish({ request: req, response: res, socket, server });
     this.host.inactivity.remove(socket);

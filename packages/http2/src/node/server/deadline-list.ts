@@ -44,21 +44,20 @@ export class DeadlineList {
   }
 
   #visit(now: number): number {
+    const due: Timed[] = [];
     let next = Number.POSITIVE_INFINITY;
-    let due: Timed | null = null;
-    for (let member = this.#first; member !== null; ) {
-      const following: Timed | null = member.later;
-      if (member.deadlineAt <= now) {
-        this.remove(member);
-        member.later = due;
-        due = member;
-      } else if (member.deadlineAt < next) next = member.deadlineAt;
-      member = following;
+    for (let member = this.#first; member !== null; member = member.later) {
+      if (member.deadlineAt <= now) due.push(member);
+      else if (member.deadlineAt < next) next = member.deadlineAt;
     }
-    while (due !== null) {
-      const member: Timed = due;
-      due = member.later;
-      member.later = null;
+    // Whoever hears of its deadline may remove others, add them again, or move theirs.
+    for (const member of due) {
+      if (!member.timed) continue;
+      if (member.deadlineAt > now) {
+        next = Math.min(next, member.deadlineAt);
+        continue;
+      }
+      this.remove(member);
       member.onDeadline();
     }
     return next;

@@ -2,8 +2,9 @@ import { EventEmitter } from "node:events";
 import type { Server } from "node:http";
 import { getDefaultHighWaterMark } from "node:stream";
 import type { Connection } from "../../exchange.js";
+import type { AppStreamHost } from "./app-stream-host.js";
 import { mirrorConnection, type StandIn } from "./connection-facts.js";
-import type { DeadlineList, Timed } from "./deadline-list.js";
+import type { Timed } from "./deadline-list.js";
 import type { NodeResponse, WriteCallback } from "./node-internals.js";
 
 const highWaterMark = getDefaultHighWaterMark(false);
@@ -13,12 +14,10 @@ const writableState = { corked: 0 };
 
 /** The stream behind a facade, as the facade needs it. */
 export interface FacadeOwner {
-  readonly server: Server;
+  readonly host: AppStreamHost;
   readonly connection: Connection | null;
-  readonly inactivity: DeadlineList;
   /** Bytes of the response that wait because the client reads slowly. */
   readonly waitingBytes: number;
-  now(): number;
   pauseBody(): void;
   resumeBody(): void;
   /** Text that an application writes past its response: a 1xx head, or nothing that can be sent. */
@@ -61,7 +60,7 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
   }
 
   get server(): Server {
-    return this.#owner.server;
+    return this.#owner.host.server;
   }
 
   get readable(): boolean {
@@ -145,19 +144,19 @@ export class FacadeSocket extends EventEmitter implements Timed, StandIn {
     if (!(duration >= 0)) throw new RangeError(`The value of "msecs" is out of range. Received ${timeoutMs}`);
     this.timeout = duration;
     if (duration === 0 || this.destroyed) {
-      this.#owner.inactivity.remove(this);
+      this.#owner.host.inactivity.remove(this);
       if (callback !== undefined) this.removeListener("timeout", callback);
       return this;
     }
     if (callback !== undefined) this.once("timeout", callback);
-    this.deadlineAt = this.#owner.now() + duration;
-    this.#owner.inactivity.add(this);
+    this.deadlineAt = this.#owner.host.now() + duration;
+    this.#owner.host.inactivity.add(this);
     return this;
   }
 
   /** A byte has moved. */
   touch(): void {
-    if (this.timed) this.deadlineAt = this.#owner.now() + this.timeout;
+    if (this.timed) this.deadlineAt = this.#owner.host.now() + this.timeout;
   }
 
   onDeadline(): void {

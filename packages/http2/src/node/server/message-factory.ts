@@ -1,7 +1,6 @@
 import { IncomingMessage, type Server, ServerResponse } from "node:http";
 import { getDefaultHighWaterMark } from "node:stream";
 import type { Exchange } from "../../exchange.js";
-import type { FacadeSocket } from "./facade-socket.js";
 import {
   type NodeRequest,
   type NodeResponse,
@@ -51,7 +50,7 @@ export class MessageFactory {
     this.responseOptions = { highWaterMark: getDefaultHighWaterMark(false), rejectNonStandardBodyWrites: false };
   }
 
-  makeRequest(x: Exchange, head: RequestHead, socket: FacadeSocket): NodeRequest {
+  makeRequest(x: Exchange, head: RequestHead, socket: object): NodeRequest {
     const req = new this.Request(socket);
     const server = this.server as Server & { joinDuplicateHeaders?: boolean };
     if (server.joinDuplicateHeaders !== undefined) req.joinDuplicateHeaders = server.joinDuplicateHeaders;

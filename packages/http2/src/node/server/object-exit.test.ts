@@ -13,6 +13,17 @@ function exitOf(app: RequestListener): AppExit {
   return new AppExit(createServer(app), { seam: "objects" });
 }
 
+/** Resolves with the next uncaught exception, in place of the runner's own listeners. */
+async function uncaught(): Promise<Error> {
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  try {
+    return (await once(process, "uncaughtException"))[0] as Error;
+  } finally {
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+}
+
 /** A clock that a test moves, with any number of timers. */
 class ManualClock implements Clock {
   private time = 0;
@@ -97,6 +108,20 @@ describe("requests that the application never sees", () => {
     const tolerant = createServer({ requireHostHeader: false }, app);
     const { sink } = send(new AppExit(tolerant, { seam: "objects" }), without("1.1"));
     expect((await sink.done()).body).toBe("seen");
+  });
+
+  test("are those whose objects can't be made", async () => {
+    class Broken extends ServerResponse {
+      constructor(...args: ConstructorParameters<typeof ServerResponse>) {
+        super(...args);
+        throw new Error("broken");
+      }
+    }
+    const exit = new AppExit(createServer({ ServerResponse: Broken }, app), { seam: "objects" });
+    const caught = uncaught();
+    expect(send(exit).sink.status).toBe(500);
+    expect((await caught).message).toBe("broken");
+    expect(exit.active).toBe(0);
   });
 
   test("are all when nobody listens", async () => {
@@ -295,9 +320,17 @@ describe("requestTimeout", () => {
 
   test("cuts off a response that was started", () => {
     const { clock, exit } = timed((_, res) => res.write("a"));
-    const { sink } = send(exit, { ...post, body: new FakeBody(5) });
+    const { sink } = send(exit, { ...post, version: "1.1", headers: ["host", "a"], body: new FakeBody(5) });
     clock.advance(6_000);
     expect(sink.error?.code).toBe("SELVAGE_ERR_TIMEOUT");
+  });
+
+  test("lets both directions of an HTTP/2 exchange flow on", () => {
+    const { clock, exit } = timed((_, res) => res.write("a"));
+    const { x, sink } = send(exit, { ...post, body: new FakeBody(5) });
+    clock.advance(60_000);
+    expect(sink.over).toBe(false);
+    x.flow.abort(clientGone());
   });
 
   test("leaves alone what came in time", async () => {
@@ -434,15 +467,9 @@ test("an error that a 'data' listener throws doesn't reach the source of the bod
   const body = new FakeBody();
   const { x } = send(exit, { method: "POST", body });
   await nextTurn();
-  const handlers = process.listeners("uncaughtException");
-  process.removeAllListeners("uncaughtException");
-  try {
-    const caught = once(process, "uncaughtException");
-    body.give("a");
-    expect(((await caught)[0] as Error).message).toBe("from data");
-  } finally {
-    for (const handler of handlers) process.on("uncaughtException", handler);
-  }
+  const caught = uncaught();
+  body.give("a");
+  expect((await caught).message).toBe("from data");
   x.flow.abort(clientGone());
 });
 

@@ -4,7 +4,7 @@ import type { Connection, Exchange, HeaderList, Service, Sink } from "../../exch
 import { AppStream } from "./app-stream.js";
 import type { AppStreamHost } from "./app-stream-host.js";
 import { DeadlineList } from "./deadline-list.js";
-import type { FacadeSocket } from "./facade-socket.js";
+import { rethrow } from "./message-close.js";
 import { MessageFactory } from "./message-factory.js";
 import type { NodeRequest, NodeResponse } from "./node-internals.js";
 import { RequestHead } from "./request-head.js";
@@ -61,8 +61,16 @@ export class ObjectExit implements Service, AppStreamHost {
     }
     const mostRequests = server.maxRequestsPerSocket;
     if (mostRequests !== null && mostRequests > 0 && x.connection !== null) this.count(x.connection, mostRequests);
+    let stream: AppStream;
+    try {
+      stream = new AppStream(this, x, head, sink);
+    } catch (error) {
+      // A class that the application gave to createServer has thrown.
+      process.nextTick(rethrow, error);
+      refuse(x, sink, 500);
+      return;
+    }
     this.running++;
-    const stream = new AppStream(this, x, head, sink);
     stream.start();
     this.factory.observe(stream.req, stream.res);
   }
@@ -71,7 +79,7 @@ export class ObjectExit implements Service, AppStreamHost {
     return this.clock.now();
   }
 
-  makeRequest(x: Exchange, head: RequestHead, socket: FacadeSocket): NodeRequest {
+  makeRequest(x: Exchange, head: RequestHead, socket: object): NodeRequest {
     return this.factory.makeRequest(x, head, socket);
   }
 

@@ -1,6 +1,7 @@
 import type { AsyncResource } from "node:async_hooks";
 import type { Body, BodySink, Exchange, HeaderList } from "../../exchange.js";
-import type { DeadlineList, Timed } from "./deadline-list.js";
+import type { AppStreamHost } from "./app-stream-host.js";
+import type { Timed } from "./deadline-list.js";
 import type { FacadeSocket } from "./facade-socket.js";
 import { rethrow } from "./message-close.js";
 import type { NodeRequest } from "./node-internals.js";
@@ -11,7 +12,7 @@ export interface BodyOwner extends AsyncResource {
   readonly x: Exchange;
   readonly req: NodeRequest;
   readonly socket: FacadeSocket;
-  readonly unfinishedRequests: DeadlineList;
+  readonly host: AppStreamHost;
   onRequestTimeout(): void;
 }
 
@@ -38,7 +39,7 @@ export class RequestBody implements BodySink, Timed {
     if (this.over) return;
     if (deadlineAt > 0) {
       this.deadlineAt = deadlineAt;
-      this.owner.unfinishedRequests.add(this);
+      this.owner.host.unfinishedRequests.add(this);
     }
     this.started = true;
     this.body.pipe(this);
@@ -53,7 +54,7 @@ export class RequestBody implements BodySink, Timed {
   onEnd(trailers: HeaderList | null): void {
     if (this.over) return;
     this.over = true;
-    this.owner.unfinishedRequests.remove(this);
+    this.owner.host.unfinishedRequests.remove(this);
     this.owner.runInAsyncScope(deliverEnd, this, trailers);
   }
 
@@ -61,7 +62,7 @@ export class RequestBody implements BodySink, Timed {
   drop(): void {
     if (this.over) return;
     this.over = true;
-    this.owner.unfinishedRequests.remove(this);
+    this.owner.host.unfinishedRequests.remove(this);
     this.body.cancel();
   }
 

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { ServerResponse } from "node:http";
 import type { HeaderList } from "../../exchange.js";
+import type { AppStreamHost } from "./app-stream-host.js";
 import { type NodeResponse, noCallback, type WriteCallback } from "./node-internals.js";
 import { parseLines, parseTrailers, ResponseHead } from "./response-head.js";
 
@@ -8,8 +9,7 @@ import { parseLines, parseTrailers, ResponseHead } from "./response-head.js";
 export interface SeamOwner {
   /** Nothing more can be sent: the exchange was cut off. */
   readonly cut: boolean;
-  /** Check header values although Node has done it, because this Node was told to be lenient. */
-  readonly strictValues: boolean;
+  readonly host: AppStreamHost;
   /** Where to keep how header names were written; `null` when the peer can't use it. */
   readonly headerNames: Map<string, string> | null;
   keepHead(head: ResponseHead): void;
@@ -55,7 +55,7 @@ function onFinish(this: NodeResponse): void {
 
 function storeHeader(this: NodeResponse, statusLine: string, headers: unknown): void {
   const owner = (this as Installed)[ownerKey];
-  const head = new ResponseHead(this, headers, owner.strictValues, owner.headerNames);
+  const head = new ResponseHead(this, headers, owner.host.strictValues, owner.headerNames);
   this._header = statusLine;
   owner.keepHead(head);
 }
