@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { open, realpath } from "node:fs/promises";
 import { backoffMs } from "./backoff.js";
+import { parseBundle } from "./bundle-document.js";
 import { IdentityError } from "./identity-error.js";
 import type { IdentitySource, TrustBundle } from "./identity-source.js";
 import { importPrivateKey } from "./key.js";
@@ -8,7 +8,7 @@ import { readCertificatesPem } from "./pem.js";
 import type { SvidMaterial } from "./snapshot.js";
 import { permanentReasons, type Schedule, SnapshotSource } from "./snapshot-source.js";
 import { requireTrustDomain, type SpiffeId } from "./spiffe-id.js";
-import { codeOf } from "./state-file.js";
+import { readTogether } from "./stable-files.js";
 import { verifyLeaf } from "./verify.js";
 import { watchDirectories } from "./watch.js";
 
@@ -18,9 +18,9 @@ export interface FilesSourceOptions {
   readonly cert: string;
   /** PEM file: the private key, without passphrase. */
   readonly key: string;
-  /** PEM file: the roots of the SVID's own trust domain. */
+  /** PEM file or SPIFFE bundle document: the roots of the SVID's own trust domain. */
   readonly bundle: string;
-  /** PEM files with the roots of other trust domains, by trust domain. @defaultValue none */
+  /** The same of other trust domains, by trust domain. @defaultValue none */
   readonly federated?: Readonly<Record<string, string>>;
   /** The id that the SVID must be for. @defaultValue whatever the leaf says */
   readonly id?: SpiffeId;
@@ -41,8 +41,6 @@ export const filesSourceDefaults = Object.freeze({ pollMs: 5000 });
 
 // Whoever renews these files decides when, often at two thirds of the lifetime: half is no cause for alarm.
 const alarmParts = [0.25, 0.1];
-const maxFileBytes = 1 << 20;
-const readAttempts = 5;
 const minRetryMs = 200;
 
 /**
@@ -136,52 +134,9 @@ class FilesSource extends SnapshotSource {
     const { trustDomain } = verifyLeaf(chain[0]!).id;
     const bundles = new Map<string, TrustBundle>();
     Object.keys(this.#options.federated ?? {}).forEach((name, index) => {
-      bundles.set(name, { trustDomain: name, roots: readCertificatesPem(federated[index]!) });
+      bundles.set(name, parseBundle(name, federated[index]!));
     });
-    bundles.set(trustDomain, { trustDomain, roots: readCertificatesPem(bundle!) });
+    bundles.set(trustDomain, parseBundle(trustDomain, bundle!));
     return { chain, key: importPrivateKey(key!), bundles };
-  }
-}
-
-/** Reads files as of one moment: the links on the way to them must lead to the same places before and after. */
-async function readTogether(paths: readonly string[], secret: string | null): Promise<string[]> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const before = await Promise.all(paths.map((path) => realpath(path)));
-      const contents: string[] = [];
-      for (const [index, path] of before.entries()) contents.push(await readBounded(path, paths[index] === secret));
-      const after = await Promise.all(paths.map((path) => realpath(path)));
-      if (before.every((path, index) => path === after[index])) return contents;
-      if (attempt >= readAttempts)
-        throw new IdentityError("file-unstable", `${paths.join(", ")} change faster than they can be read`);
-    } catch (cause) {
-      if (IdentityError.is(cause)) throw cause;
-      const code = codeOf(cause);
-      // A swap between looking and opening also shows as a missing file.
-      if (code === "ENOENT" && attempt < readAttempts) continue;
-      const path = (cause as { path?: string }).path ?? paths.join(", ");
-      throw new IdentityError(code === "ENOENT" ? "file-missing" : "file-unreadable", `cannot read ${path}: ${code}`, {
-        cause,
-      });
-    }
-  }
-}
-
-async function readBounded(path: string, secret: boolean): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const { mode, size } = await file.stat();
-    if (secret && (mode & 0o007) !== 0) {
-      const remedy = `run: chmod 600 ${path} (of a Kubernetes volume: defaultMode: 0400)`;
-      throw new IdentityError(
-        "file-key-exposed",
-        `the private key in ${path} is open to every user of this machine; ${remedy}`,
-      );
-    }
-    if (size > maxFileBytes)
-      throw new IdentityError("file-unreadable", `${path} has ${size} bytes, at most ${maxFileBytes} are read`);
-    return await file.readFile("utf8");
-  } finally {
-    await file.close();
   }
 }

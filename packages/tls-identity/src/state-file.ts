@@ -6,12 +6,12 @@ import { IdentityError } from "./identity-error.js";
 const onlyOwner = 0o600;
 
 /**
- * Writes a file that only its owner may read so that other processes see the old content or the new one, whole, also after
- * a crash. Makes the directory (0700) if it is missing. Throws `file-write`.
+ * Writes a file that by default only its owner may read so that other processes see the old content or the new one, whole, also
+ * after a crash. Makes the directory (0700) if it is missing. Throws `file-write`.
  */
-export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+export async function replaceFile(path: string, content: string | Uint8Array, mode = onlyOwner): Promise<void> {
   await written(path, async () => {
-    const draft = await writeDraft(path, content);
+    const draft = await writeDraft(path, content, mode);
     try {
       await rename(draft, path);
     } catch (error) {
@@ -27,7 +27,7 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
  */
 export async function createFile(path: string, content: string | Uint8Array): Promise<boolean> {
   return await written(path, async () => {
-    const draft = await writeDraft(path, content);
+    const draft = await writeDraft(path, content, onlyOwner);
     try {
       // Unlike rename, link fails if the name is taken; unlike open with "wx", it brings the whole content with the name.
       await link(draft, path);
@@ -67,12 +67,12 @@ async function written<T>(path: string, write: () => Promise<T>): Promise<T> {
   }
 }
 
-async function writeDraft(path: string, content: string | Uint8Array): Promise<string> {
+async function writeDraft(path: string, content: string | Uint8Array, mode: number): Promise<string> {
   const draft = join(dirname(path), `.${randomBytes(12).toString("hex")}.draft`);
-  // A mode counts only when a file is created, hence a new one ("wx"), and chmod against a permissive umask being irrelevant.
+  // A mode counts only when a file is created, hence always a new one, and less the umask, hence chmod.
   const file = await open(draft, "wx", onlyOwner);
   try {
-    await file.chmod(onlyOwner);
+    await file.chmod(mode);
     await file.writeFile(content);
     await file.sync();
   } finally {
@@ -81,7 +81,8 @@ async function writeDraft(path: string, content: string | Uint8Array): Promise<s
   return draft;
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes what was created, renamed or removed in a directory survive a crash. */
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r");
   try {
     await handle.sync();
