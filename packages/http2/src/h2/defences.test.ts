@@ -390,6 +390,27 @@ describe("peers that don't take what they asked for", () => {
   });
 });
 
+describe("a peer that makes us answer more than memory should hold", () => {
+  it("is ended (output-overflow)", async () => {
+    const [ours] = duplexPair();
+    ours._write = () => {};
+    const big = "v".repeat(60_000);
+    const service = serviceOf(({ sink }) => {
+      sink.onHead(200, ["x-big", big]);
+      sink.onEnd(null);
+    });
+    const session = new ServerSession(ours, connectionOf(ours), service, resolveHttp2(options()), {
+      onClosed: () => {},
+    });
+    await turns();
+    const asks = repeat(700, (index) => headers(index * 2 + 1, get));
+    ours.push(Buffer.concat([preface, settings(), frame(frameType.settings, flag.ack, 0), asks]));
+    await turns();
+    expect(reasons).toEqual(["output-overflow"]);
+    expect(session.closed).toBe(true);
+  });
+});
+
 describe("peers that are silent", () => {
   it("before the preface are ended", async () => {
     const [ours, theirs] = duplexPair();

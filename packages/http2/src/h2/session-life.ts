@@ -16,8 +16,8 @@ const tickMs = 1_000;
 const lingerMs = 1_000;
 /** What we read and throw away while lingering, so that GOAWAY isn't lost to a reset. */
 const lingerBytes = 1_048_576;
-/** Beyond this the peer makes us answer without reading the answers. */
-const maxOutputBytes = 4_194_304;
+/** The most that waits for a peer that asks without reading; well above one large head for each stream. */
+const maxOutputBytes = 33_554_432;
 
 /**
  * A session's life: its socket, its streams, its errors and its end, and the clock that watches over them. Time is coarse:

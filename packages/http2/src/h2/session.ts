@@ -29,7 +29,9 @@ export abstract class Session extends SessionLife implements FrameHandler {
   #dataStream: Stream | null = null;
   #dataFlags = 0;
   #dataLength = 0;
+  /** DATA frames of ours that were counted in favour of WINDOW_UPDATEs, and of PINGs. */
   #dataFramesEarned = 0;
+  #pingFramesEarned = 0;
 
   constructor(socket: Duplex, config: Http2Config, expectPreface: boolean) {
     super(socket, config);
@@ -298,6 +300,9 @@ export abstract class Session extends SessionLife implements FrameHandler {
   #onPing(flags: number, id: number, buffer: Buffer, start: number, length: number): void {
     if (this.broken(id !== 0, errorCode.protocol, "PING on a stream")) return;
     if (this.broken(length !== 8, errorCode.frameSize, "PING of the wrong size")) return;
+    // gRPC measures bandwidth with a PING for the DATA it gets.
+    this.budget.earn(spent.ping, this.sender.dataFrames - this.#pingFramesEarned);
+    this.#pingFramesEarned = this.sender.dataFrames;
     if (!this.spend(spent.ping)) return;
     if ((flags & flag.ack) === 0) this.sender.ping(flag.ack, buffer, start);
     else if (buffer[start + 7] !== keepAlivePing[7]) this.onDrainPing();
