@@ -7,6 +7,8 @@ import type { RequestHead } from "./request-head.js";
 /** What all streams of an exit share. */
 export interface AppStreamHost {
   readonly server: Server;
+  /** Diagnostics channels hear of the exchanges. */
+  readonly announced: boolean;
   /** Check header values although Node has done it, because this Node was told to be lenient. */
   readonly strictValues: boolean;
   readonly headerNames: Map<string, string>;

@@ -88,8 +88,8 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
 
   dispatch(): void {
     const { req, res, socket } = this;
-    const server = this.host.server;
-    if (requestStart.hasSubscribers) requestStart.publish({ request: req, response: res, socket, server });
+    const { server, announced } = this.host;
+    if (announced && requestStart.hasSubscribers) requestStart.publish({ request: req, response: res, socket, server });
     try {
       this.host.emitRequest(req, res, this.expect);
     } catch (error) {
@@ -345,9 +345,10 @@ export class AppStream extends AsyncResource implements Flow, BodyOwner, FacadeO
   /** What Node's server does when a response is finished. */
   afterFinish(): void {
     const { req, res, socket } = this;
-    const server = this.host.server;
+    const { server, announced } = this.host;
     this.finished = true;
-    if (responseFinish.hasSubscribers) responseFinish.publish({ request: req, response: res, socket, server });
+    if (announced && responseFinish.hasSubscribers)
+      responseFinish.publish({ request: req, response: res, socket, server });
     this.host.inactivity.remove(socket);
     if (!req._consuming && !req._readableState.resumeScheduled) {
       if (!isUnheard(req)) req._dump();

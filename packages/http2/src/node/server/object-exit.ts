@@ -25,6 +25,7 @@ interface ServerOptions {
 /** Exchanges as genuine request and response objects, without sockets or text between. */
 export class ObjectExit implements Service, AppStreamHost {
   readonly server: Server;
+  readonly announced: boolean;
   readonly strictValues: boolean;
   readonly headerNames = new Map<string, string>();
   readonly inactivity: DeadlineList;
@@ -34,8 +35,10 @@ export class ObjectExit implements Service, AppStreamHost {
   private readonly served = new WeakMap<Connection, number>();
   private running = 0;
 
-  constructor(server: Server, clock: Clock) {
+  /** @param announced - whether diagnostics channels hear of the exchanges */
+  constructor(server: Server, clock: Clock, announced = true) {
     this.server = server;
+    this.announced = announced;
     this.clock = clock;
     this.factory = new MessageFactory(server);
     this.inactivity = new DeadlineList(clock, inactivityGranularityMs);
