@@ -47,7 +47,9 @@ interface AgentInternals {
  * `createConnection` and the TLS options of a request don't apply; a request to a unix socket (`socketPath`) goes there as
  * without this agent.
  *
- * `req.socket` stands for the request alone: destroying it ends this request only.
+ * `req.socket` stands for the request alone: destroying it ends this request only. A failure before the response is the
+ * 'error' of the request, as an `ExchangeError`; in the response it is `aborted`, as in Node. A buffer that was written must not be
+ * changed afterwards.
  */
 export class ServiceAgent extends Agent {
   readonly defaultPort: number;
