@@ -1,3 +1,4 @@
+import type { AddressInfo } from "node:net";
 import type { MeshOptions } from "@selvage/core/spi";
 import { EndpointClient, HttpServer, MeshExchange, MeshRuntime, tcpConnect } from "@selvage/core/spi";
 
@@ -17,6 +18,8 @@ export interface Shim {
   readonly runtime: MeshRuntime;
   /** For the app's HTTP clients: `http://127.0.0.1:PORT`. */
   readonly outboundUrl: string;
+  /** Where the mesh port listens; null without one. */
+  readonly inboundAddress: AddressInfo | null;
   /** Tells others that the app can be reached. */
   announce(): void;
   /** Takes nothing new from others and finishes what is in flight, while the app can still call out. */
@@ -43,6 +46,7 @@ export async function startShim({ options, file, inbound = true, announce = true
 
   return {
     runtime,
+    inboundAddress: port?.address ?? null,
     outboundUrl: `http://127.0.0.1:${listening.port}`,
     announce: () => port?.announce(),
     drainInbound: () => runtime.drainInbound(),

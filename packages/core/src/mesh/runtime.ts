@@ -208,11 +208,11 @@ export class MeshRuntime {
   }
 
   /** The same, listening where the configuration says. */
-  async openPort(exit: Service): Promise<ServedPort> {
+  async openPort(exit: Service): Promise<ServedPort & { readonly address: AddressInfo }> {
     const port = this.port(exit);
     const { host, port: number } = this.config.inbound;
     const bound = await this.listen(port.server, host, number, "inbound.port");
-    return { ...port, announce: (address = reachable(bound)) => port.announce(address) };
+    return { ...port, address: bound, announce: (address = reachable(bound)) => port.announce(address) };
   }
 
   /**

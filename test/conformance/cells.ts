@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createMesh, type Mesh } from "@selvage/core";
+import { MeshExchange, type MeshOptions, MeshRuntime } from "@selvage/core/spi";
+import { ServiceDispatcher } from "@selvage/http2/undici";
+import { type Shim, startShim } from "@selvage/proxy-shim";
+import { AppLog, conformanceApp } from "./app.js";
+import { type Client, node1Client, node2Client, undiciClient } from "./client.js";
+
+export const kinds = ["sdk", "shim", "plain"] as const;
+export const protocols = ["HTTP/1.1", "HTTP/2"] as const;
+export type Kind = (typeof kinds)[number];
+/** What the two applications speak. Between meshed ends it is HTTP/2 in any case. */
+export type Protocol = (typeof protocols)[number];
+
+export interface Cell {
+  readonly name: string;
+  readonly client: Kind;
+  readonly server: Kind;
+  readonly protocol: Protocol;
+}
+
+export const cells: readonly Cell[] = kinds.flatMap((client) =>
+  kinds.flatMap((server) =>
+    protocols.map((protocol) => ({ name: `${client}→${server} ${protocol}`, client, server, protocol })),
+  ),
+);
+
+export function meshed(cell: Cell): boolean {
+  return cell.client !== "plain" && cell.server !== "plain";
+}
+
+/** A client and a server of one cell, running. */
+export interface RunningCell {
+  readonly cell: Cell;
+  readonly client: Client;
+  readonly log: AppLog;
+  /** The client's id, for cells with an identity on both ends. */
+  readonly clientId: string | null;
+  stop(): Promise<void>;
+}
+
+const authority = "app.test";
+const clientId = "spiffe://dev.selvage/ns/test/sa/caller";
+const serverId = "spiffe://dev.selvage/ns/test/sa/app";
+
+/** Starts what a cell needs, on free ports, with a development authority of its own. */
+export async function startCell(cell: Cell): Promise<RunningCell> {
+  const stateDir = mkdtempSync(join(tmpdir(), "conformance-"));
+  const log = new AppLog();
+  const stops: (() => Promise<unknown>)[] = [];
+  const server = await startServer(cell, stateDir, log, stops);
+  const client = await startClient(cell, stateDir, server, stops);
+  return {
+    cell,
+    client,
+    log,
+    clientId: meshed(cell) ? clientId : null,
+    async stop() {
+      await client.close();
+      for (const stop of stops.reverse()) await stop();
+      rmSync(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startServer(
+  cell: Cell,
+  stateDir: string,
+  log: AppLog,
+  stops: (() => Promise<unknown>)[],
+): Promise<AddressInfo> {
+  const app = conformanceApp(log);
+  const options: MeshOptions = {
+    workload: { name: "app", namespace: "test" },
+    stateDir,
+    admin: false,
+    drain: { timeout: "1s" },
+    inbound: {
+      host: "127.0.0.1",
+      port: 0,
+      policy: {
+        default: "all-unauthenticated",
+        rules: [{ name: "closed", action: "deny", from: ["*", "unauthenticated"], paths: ["/forbidden"] }],
+      },
+    },
+  };
+  if (cell.server === "sdk") {
+    const mesh = await createMesh(options);
+    stops.push(() => mesh.close());
+    return listen(mesh.createServer(app));
+  }
+  if (cell.server === "plain" && cell.protocol === "HTTP/2") {
+    const server = createHttp2Server({}, app as never);
+    stops.push(() => stopped(server));
+    return listen(server);
+  }
+  const server = createServer(app);
+  stops.push(() => stopped(server));
+  const address = await listen(server);
+  if (cell.server === "plain") return address;
+  const shim = await startShim({
+    options: { ...options, inbound: { ...options.inbound, app: `127.0.0.1:${address.port}` }, outbound: { port: 0 } },
+    announce: false,
+  });
+  stops.push(() => shim.close());
+  return shim.inboundAddress!;
+}
+
+async function startClient(
+  cell: Cell,
+  stateDir: string,
+  server: AddressInfo,
+  stops: (() => Promise<unknown>)[],
+): Promise<Client> {
+  const address = `127.0.0.1:${server.port}`;
+  if (cell.client === "plain") {
+    if (cell.protocol === "HTTP/2") return node2Client(server.port, authority);
+    return node1Client({ authority, connectTo: { host: "127.0.0.1", port: server.port } });
+  }
+  const options: MeshOptions = {
+    workload: { name: "caller", namespace: "test" },
+    stateDir,
+    admin: false,
+    drain: { timeout: "1s" },
+    outbound: {
+      port: 0,
+      services: {
+        [authority]: {
+          endpoints: [
+            cell.server === "plain"
+              ? { address, protocol: cell.protocol === "HTTP/2" ? "h2" : "h1" }
+              : { address, identity: serverId },
+          ],
+          routes: [{ name: "hang", match: { path: "/hang" }, timeout: "300ms" }],
+        },
+        // Nobody is there, and somebody else is there.
+        "gone.test": { endpoints: ["127.0.0.1:1"], timeout: "2s" },
+        "impostor.test": {
+          endpoints: [{ address, identity: "spiffe://dev.selvage/ns/test/sa/somebody-else" }],
+          timeout: "2s",
+        },
+      },
+    },
+  };
+  if (cell.client === "shim") {
+    const shim: Shim = await startShim({ options, inbound: false });
+    stops.push(() => shim.close());
+    const port = Number(new URL(shim.outboundUrl).port);
+    if (cell.protocol === "HTTP/2") return node2Client(port, authority);
+    return node1Client({ authority, absolute: true, connectTo: { host: "127.0.0.1", port } });
+  }
+  if (cell.protocol === "HTTP/1.1") {
+    const mesh: Mesh = await createMesh(options);
+    stops.push(() => mesh.close());
+    return node1Client({ authority, agent: mesh.agent });
+  }
+  // No HTTP client of Node's speaks HTTP/2 to an agent: exchanges are marked as HTTP/2 on their way into the stack.
+  const runtime = await MeshRuntime.start({ options });
+  stops.push(() => runtime.close());
+  const marking = {
+    call(x: MeshExchange, sink: Parameters<typeof runtime.outbound.call>[1]) {
+      x.version = "2.0";
+      runtime.outbound.call(x, sink);
+    },
+  };
+  return undiciClient(new ServiceDispatcher(marking, { newExchange: () => new MeshExchange("outbound") }), authority);
+}
+
+function listen(server: Server | Http2Server): Promise<AddressInfo> {
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address() as AddressInfo)));
+}
+
+function stopped(server: Server | Http2Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    if ("closeAllConnections" in server) server.closeAllConnections();
+  });
+}
