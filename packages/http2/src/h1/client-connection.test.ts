@@ -3,8 +3,8 @@ import { createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Exchange, type HeaderList } from "../exchange.js";
 import { transportError } from "../exchange-error.js";
+import { bodyOf, type ConnectedClient, dial, listen, PushedBody, RawPeer, RecordingSink } from "../testing/h1-peers.js";
 import type { Http1Options } from "./limits.js";
-import { bodyOf, type ConnectedClient, dial, listen, PushedBody, RawPeer, RecordingSink } from "./test-peers.js";
 
 const opened: { close(): void }[] = [];
 

@@ -6,6 +6,7 @@ import {
   contentLengthField,
   cookieField,
   expectField,
+  type FieldName,
   hopField,
   hostField,
   isAllowedInTrailers,
@@ -19,6 +20,7 @@ import type { Http1Limits } from "./limits.js";
 import { type Violation, violations } from "./violation.js";
 
 const carriageReturn = 0x0d;
+const maxRememberedPlaces = 32;
 
 /** Reads the field lines of a head into itself, and what they say about framing and the connection. */
 export class FieldBlock {
@@ -36,6 +38,9 @@ export class FieldBlock {
   readonly cases = new Map<string, string>();
   readonly #limits: Http1Limits;
   readonly #line = new FieldLine();
+  /** The names of the last heads, by place: what stood there before needn't be looked up in `cases`. */
+  readonly #names: FieldName[] = [];
+  #lastHost: string | null = null;
 
   constructor(limits: Http1Limits) {
     this.#limits = limits;
@@ -54,13 +59,13 @@ export class FieldBlock {
     this.expectContinue = false;
     let fields = 0;
     while (bytes[at] !== carriageReturn) {
-      at = line.read(bytes, at, text, offset);
+      at = line.read(bytes, at, text, offset, this.#names[fields]);
       if (at === 0) return line.violation;
-      if (++fields > maxFields) return violations.tooManyFields;
-      const { kind, lower } = line.name;
-      if (this.cases.get(lower) === undefined && this.cases.size < this.#limits.maxCaseNames) {
-        this.cases.set(lower, line.name.raw);
-      }
+      if (fields >= maxFields) return violations.tooManyFields;
+      const { name } = line;
+      const { kind, lower } = name;
+      if (this.#names[fields] !== name) this.#remember(name, fields);
+      fields++;
       if (kind !== plainField) {
         const wrong = this.#special(kind, line.value, headers);
         if (wrong !== null) return wrong;
@@ -73,11 +78,20 @@ export class FieldBlock {
     return null;
   }
 
+  #remember(name: FieldName, place: number): void {
+    if (place < maxRememberedPlaces) this.#names[place] = name;
+    const { cases } = this;
+    if (cases.size < this.#limits.maxCaseNames && !cases.has(name.lower)) cases.set(name.lower, name.raw);
+  }
+
   #special(kind: number, value: string, headers: string[]): Violation | null {
     switch (kind) {
       case hostField:
         if (this.host !== null) return violations.hostRepeated;
-        if (!isAuthority(value)) return violations.hostInvalid;
+        if (value !== this.#lastHost) {
+          if (!isAuthority(value)) return violations.hostInvalid;
+          this.#lastHost = value;
+        }
         this.host = value;
         headers.push("host", value);
         return null;
@@ -132,7 +146,7 @@ export function parseTrailers(
   const line = new FieldLine();
   const trailers: string[] = [];
   while (bytes[at] !== carriageReturn) {
-    at = line.read(bytes, at, text, 0);
+    at = line.read(bytes, at, text, 0, undefined);
     if (at === 0) return line.violation;
     if (trailers.length >= limits.maxTrailerFields * 2) return violations.trailersTooLarge;
     const { lower } = line.name;

@@ -17,17 +17,25 @@ export class FieldLine {
   /**
    * Reads the line at `at` and returns where the next begins; 0 when it breaks the protocol. `text` is the same octets as `bytes`
    * from `offset` on. There must be a CR at or after `at`, so that no loop has to look for the end.
+   * `expected` is a guess at the name: the one that stood here in the last head.
    */
-  read(bytes: Uint8Array, at: number, text: string, offset: number): number {
+  read(bytes: Uint8Array, at: number, text: string, offset: number, expected: FieldName | undefined): number {
     let i = at;
-    let hash = 0;
-    let octet = bytes[i]!;
-    while (tokenOctets[octet] === 1) {
-      hash = (Math.imul(hash, 31) + octet) | 0;
-      octet = bytes[++i]!;
+    let octet = 0;
+    let name: FieldName;
+    if (expected?.is(bytes, at, expected.length) && bytes[at + expected.length] === colon) {
+      name = expected;
+      i += expected.length;
+    } else {
+      let hash = 0;
+      octet = bytes[i]!;
+      while (tokenOctets[octet] === 1) {
+        hash = (Math.imul(hash, 31) + octet) | 0;
+        octet = bytes[++i]!;
+      }
+      if (octet !== colon || i === at) return this.#refuseName(octet, i === at);
+      name = readFieldName(bytes, at, i, hash);
     }
-    if (octet !== colon || i === at) return this.#refuseName(octet, i === at);
-    const name = readFieldName(bytes, at, i, hash);
     octet = bytes[++i]!;
     while (octet === space || octet === tab) octet = bytes[++i]!;
     const start = i;

@@ -98,12 +98,14 @@ export class FieldName {
   readonly raw: string;
   readonly lower: string;
   readonly kind: number;
+  readonly length: number;
   readonly #octets: Uint8Array;
 
   constructor(raw: string) {
     this.raw = raw;
     this.lower = raw.toLowerCase();
     this.kind = kindOf(this.lower);
+    this.length = raw.length;
     this.#octets = Buffer.from(raw, "latin1");
   }
 

@@ -9,6 +9,8 @@ const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 // What is made a string before it is known where the head ends. Most heads are smaller; larger ones aren't remembered.
 const windowBytes = 1024;
+const maxMisses = 4;
+const retryAfter = 32;
 
 /**
  * Reads heads of one role. What it read last stays in `line` and `fields`.
@@ -23,6 +25,7 @@ export class HeadParser<Line extends StartLine> {
   readonly #maxBytes: number;
   #lastHead = "";
   #lastFields = "";
+  #misses = 0;
 
   constructor(line: Line, fields: FieldBlock, limits: Http1Limits) {
     this.line = line;
@@ -39,6 +42,7 @@ export class HeadParser<Line extends StartLine> {
     const lineEnd = text.indexOf("\r\n");
     const last = this.#lastFields;
     if (lineEnd > 0 && last !== "" && text.startsWith(last, lineEnd)) {
+      this.#misses = 0;
       return this.#parseLine(bytes, at, text, lineEnd, lineEnd + last.length);
     }
     let end = text.indexOf("\r\n\r\n", Math.max(lineEnd, 0)) + 4;
@@ -62,7 +66,8 @@ export class HeadParser<Line extends StartLine> {
       this.fields.parse(bytes, at + lineEnd + 2, text, at) ??
       this.line.check(this.fields);
     if (wrong !== null) return this.#refuse(wrong, bytes, at, end);
-    if (end <= windowBytes) {
+    // Where each head differs (by an id, by a trace), remembering is tried only now and then.
+    if (end <= windowBytes && (++this.#misses <= maxMisses || this.#misses % retryAfter === 0)) {
       // Slices would keep the whole window.
       this.#lastHead = latin1(bytes, at, at + end);
       this.#lastFields = this.#lastHead.slice(lineEnd);

@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Exchange, HeaderList, Service, Sink } from "../exchange.js";
 import { type ExchangeError, transportError } from "../exchange-error.js";
-import { echo, RawPeer, RecordingBodySink, type ServedPort, serve, serviceOf } from "./test-peers.js";
+import { echo, RawPeer, RecordingBodySink, type ServedPort, serve, serviceOf } from "../testing/h1-peers.js";
 
 const opened: ServedPort[] = [];
 

@@ -3,7 +3,16 @@ import { createServer as createNetServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { type BodySink, Exchange, type HeaderList } from "../exchange.js";
 import { transportError } from "../exchange-error.js";
-import { dial, listen, PushedBody, RawPeer, RecordingBodySink, RecordingSink, serve, serviceOf } from "./test-peers.js";
+import {
+  dial,
+  listen,
+  PushedBody,
+  RawPeer,
+  RecordingBodySink,
+  RecordingSink,
+  serve,
+  serviceOf,
+} from "../testing/h1-peers.js";
 
 const opened: { close(): void }[] = [];
 

@@ -2,11 +2,11 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Body, BodySink, Connection, Exchange, HeaderList, Service, Sink } from "../exchange.js";
 import type { ExchangeError } from "../exchange-error.js";
-import { ClientConnection, type ClientConnectionListener } from "./client-connection.js";
-import { type Http1Options, resolveHttp1 } from "./limits.js";
-import { ServerConnection } from "./server-connection.js";
+import { ClientConnection, type ClientConnectionListener } from "../h1/client-connection.js";
+import { type Http1Options, resolveHttp1 } from "../h1/limits.js";
+import { ServerConnection } from "../h1/server-connection.js";
 
-// Fakes for the tests of this directory. Nothing else imports them.
+// Peers for the tests of h1. They wait with promises, which its own files may not.
 
 /** Keeps what it is told, and tells when it is over. */
 export class RecordingSink implements Sink {
