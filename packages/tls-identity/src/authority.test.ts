@@ -3,7 +3,15 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
+import {
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Pkcs10CertificateRequest,
+  Pkcs10CertificateRequestGenerator,
+  SubjectAlternativeNameExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from "@peculiar/x509";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createIssuer, createRoot, issueLeaf } from "./authority.js";
 import { readCertificate } from "./certificate.js";
@@ -13,6 +21,7 @@ import { IdentityError } from "./identity-error.js";
 import { exportSpki, generateKey } from "./key.js";
 import { writePem } from "./pem.js";
 import { SpiffeId } from "./spiffe-id.js";
+import { verifyLeaf } from "./verify.js";
 
 const hour = 3_600_000;
 const validity = { now: Date.now(), lifetimeMs: hour };
@@ -128,5 +137,25 @@ describe("a CSR", () => {
       "DER",
     ]);
     expect(readCsr(der, id).publicKey.asymmetricKeyType).toBe("ec");
+  });
+
+  test("made by @peculiar/x509 is read, and so is a certificate of its making", async () => {
+    const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+    const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+    const san = new SubjectAlternativeNameExtension([{ type: "url", value: id.toString() }], true);
+    const request = await Pkcs10CertificateRequestGenerator.create({
+      keys,
+      signingAlgorithm: algorithm,
+      extensions: [san],
+    });
+    expect(readCsr(new Uint8Array(request.rawData), id).publicKey.asymmetricKeyType).toBe("ec");
+    const made = await X509CertificateGenerator.createSelfSigned({
+      keys,
+      signingAlgorithm: algorithm,
+      extensions: [san, new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true)],
+      notBefore: new Date(validity.now),
+      notAfter: new Date(validity.now + hour),
+    });
+    expect(verifyLeaf(new Uint8Array(made.rawData)).id).toBe(id);
   });
 });

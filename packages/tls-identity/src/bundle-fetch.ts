@@ -1,5 +1,5 @@
-import type { IncomingMessage, RequestOptions } from "node:http";
-import { createSecureContext } from "node:tls";
+import type { IncomingMessage } from "node:http";
+import type { RequestOptions } from "node:https";
 import { parseBundleDocument } from "./bundle-document.js";
 import { IdentityError } from "./identity-error.js";
 import type { TrustBundle } from "./identity-source.js";
@@ -62,9 +62,7 @@ export async function fetchBundle(endpoint: BundleEndpoint): Promise<TrustBundle
   }
 }
 
-function authentication(
-  profile: BundleEndpointProfile,
-): RequestOptions & Parameters<typeof import("node:https").request>[1] {
+function authentication(profile: BundleEndpointProfile): RequestOptions {
   if (profile.profile === "https_web")
     return { minVersion: "TLSv1.2", ...(profile.ca !== undefined && { ca: profile.ca }) };
   const { bundle, endpointId } = profile;
@@ -72,7 +70,8 @@ function authentication(
     throw new IdentityError("bundle-missing", `the bundle of ${bundle.trustDomain} says nothing about ${endpointId}`);
   }
   return {
-    secureContext: createSecureContext({ ca: writeCertificatesPem(bundle.roots), minVersion: "TLSv1.3" }),
+    ca: writeCertificatesPem(bundle.roots),
+    minVersion: "TLSv1.3",
     servername: "",
     checkServerIdentity: (_host, certificate) => {
       try {

@@ -2,7 +2,7 @@ import { backoffMs } from "./backoff.js";
 import { type BundleEndpoint, type BundleEndpointProfile, fetchBundle } from "./bundle-fetch.js";
 import { IdentityError } from "./identity-error.js";
 import type { IdentitySnapshot, IdentitySource, TrustBundle } from "./identity-source.js";
-import { Listeners } from "./listeners.js";
+import { Listeners, warn } from "./listeners.js";
 import { type Schedule, systemSchedule } from "./snapshot-source.js";
 import type { SpiffeId } from "./spiffe-id.js";
 
@@ -61,8 +61,8 @@ class FederatedSource implements IdentitySource {
   readonly #schedule: Schedule;
   readonly #bundles = new Map<string, TrustBundle>();
   readonly #timers = new Map<string, () => void>();
-  readonly #snapshots = new Listeners<IdentitySnapshot>();
-  readonly #failures = new Listeners<Error>();
+  readonly #failures = new Listeners<Error>(warn);
+  readonly #snapshots = new Listeners<IdentitySnapshot>((error) => this.#failures.emit(error as Error));
   readonly #ends: (() => void)[];
   #current: IdentitySnapshot | null = null;
   #closed = false;

@@ -63,6 +63,7 @@ export type IdentityReason =
   // sources
   | "svid-key-mismatch"
   | "svid-id-mismatch"
+  | "svid-unusable"
   | "svid-renewal-late"
   | "source-closed"
   | "source-options"

@@ -47,7 +47,7 @@ export interface IdentitySource {
   ready(): Promise<IdentitySnapshot>;
   /** Calls `listener` with each later snapshot (the present one is in `current`). Returns the end of the subscription. */
   subscribe(listener: (snapshot: IdentitySnapshot) => void): () => void;
-  /** Calls `listener` with each failed attempt and with each alarm about a late renewal. Returns the end of the subscription. */
+  /** Calls `listener` with each failed attempt, each alarm about a late renewal, and what a listener of snapshots threw. Returns the end of the subscription. */
   onFailure(listener: (error: Error) => void): () => void;
   /** Stops timers, watches and connections. Idempotent. `current` stays readable. */
   close(): void;

@@ -1,6 +1,12 @@
-/** Listeners that cannot disturb each other, or whoever calls them: what one throws is thrown again outside of the loop. */
+/** Listeners that cannot disturb each other, or whoever calls them. */
 export class Listeners<T> {
   readonly #all = new Set<(value: T) => void>();
+  readonly #thrown: (error: unknown) => void;
+
+  /** `thrown` is told what a listener throws; it must not throw itself. */
+  constructor(thrown: (error: unknown) => void) {
+    this.#thrown = thrown;
+  }
 
   /** Returns the end of the subscription. */
   add(listener: (value: T) => void): () => void {
@@ -14,10 +20,13 @@ export class Listeners<T> {
       try {
         listener(value);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        this.#thrown(error);
       }
     }
   }
+}
+
+/** For what a listener of failures throws: there is nobody left to tell but the process's own warnings. */
+export function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : new Error(String(error)));
 }

@@ -146,21 +146,17 @@ describe("a rotation", () => {
     expect([attempts(), clock.pending.length]).toEqual([1, 0]);
   });
 
-  test("is not disturbed by a listener that throws", async () => {
-    const { clock, generations, rotation } = setUp(async (now) => svid(now));
-    const thrown: unknown[] = [];
-    const catcher = (error: unknown) => thrown.push(error);
-    const before = process.listeners("uncaughtException");
-    process.removeAllListeners("uncaughtException");
-    process.once("uncaughtException", catcher);
-    rotation.subscribe(() => {
+  test("is not disturbed by a listener that throws, and reports it", async () => {
+    const { clock, generations, failures, rotation } = setUp(async (now) => svid(now));
+    const end = rotation.subscribe(() => {
       throw new Error("mine");
     });
+    rotation.subscribe((snapshot) => generations.push(snapshot.generation));
     await clock.advance(0);
-    process.removeAllListeners("uncaughtException");
-    for (const listener of before) process.on("uncaughtException", listener);
-    expect(generations).toEqual([1]);
-    expect(thrown).toHaveLength(1);
+    expect([generations, failures.map((error) => error.message)]).toEqual([[1, 1], ["mine"]]);
+    end();
+    await clock.advance(12 * hour);
+    expect([generations, failures.length]).toEqual([[1, 1, 2, 2], 1]);
     rotation.close();
   });
 });

@@ -1,6 +1,6 @@
 import { IdentityError, type IdentityReason } from "./identity-error.js";
 import type { IdentitySnapshot, IdentitySource } from "./identity-source.js";
-import { Listeners } from "./listeners.js";
+import { Listeners, warn } from "./listeners.js";
 import { createSnapshot, type SvidMaterial } from "./snapshot.js";
 import type { SpiffeId } from "./spiffe-id.js";
 
@@ -47,8 +47,8 @@ export class SnapshotSource implements IdentitySource {
   readonly schedule: Schedule;
   readonly #options: SnapshotSourceOptions;
   readonly #abort = new AbortController();
-  readonly #snapshots = new Listeners<IdentitySnapshot>();
-  readonly #failures = new Listeners<Error>();
+  readonly #failures = new Listeners<Error>(warn);
+  readonly #snapshots = new Listeners<IdentitySnapshot>((error) => this.#failures.emit(error as Error));
   readonly #ready: Promise<IdentitySnapshot>;
   #settle!: { resolve: (snapshot: IdentitySnapshot) => void; reject: (error: Error) => void };
   #current: IdentitySnapshot | null = null;

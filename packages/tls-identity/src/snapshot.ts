@@ -1,10 +1,12 @@
 import { type KeyObject, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
 import { readRoots } from "./anchors.js";
 import { verifyChain } from "./chain.js";
 import { IdentityError } from "./identity-error.js";
 import type { IdentitySnapshot, TrustBundle } from "./identity-source.js";
 import { writeCertificatesPem } from "./pem.js";
 import type { SpiffeId } from "./spiffe-id.js";
+import { serverTlsOptions } from "./tls-options.js";
 import { admitLeaf, verifyLeaf } from "./verify.js";
 
 /** What a source got, before it is believed. */
@@ -44,7 +46,7 @@ export function createSnapshot(material: SvidMaterial, terms: SnapshotTerms): Id
   if (own === undefined) throw new IdentityError("bundle-missing", `no trust bundle for ${leaf.id.trustDomain}`);
   verifyChain(material.chain, own, terms.now);
   for (const bundle of material.bundles.values()) readRoots(bundle);
-  return Object.freeze({
+  const snapshot = Object.freeze({
     id: leaf.id,
     generation: terms.generation,
     chainPem: writeCertificatesPem(material.chain),
@@ -54,4 +56,11 @@ export function createSnapshot(material: SvidMaterial, terms: SnapshotTerms): Id
     notAfter: leaf.notAfter,
     bundles: material.bundles,
   });
+  try {
+    // What OpenSSL cannot use must not reach a server that is about to rotate.
+    createSecureContext(serverTlsOptions(snapshot));
+  } catch (cause) {
+    throw new IdentityError("svid-unusable", `TLS cannot use the SVID of ${leaf.id} and its bundles`, { cause });
+  }
+  return snapshot;
 }

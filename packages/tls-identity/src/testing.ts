@@ -1,4 +1,5 @@
-export { type BadIdentity, badIdentities } from "./testing/bad-identities.js";
+export { badIdentities } from "./testing/bad-identities.js";
+export type { BadIdentity } from "./testing/bad-identity.js";
 export { type BadMaterial, bakeLeaf, type LeafRecipe } from "./testing/bad-leaf.js";
 export { type FakeAgent, startFakeAgent, writeX509SvidResponse } from "./testing/fake-agent.js";
 export { type RawPeer, type Verdict, verdictOfClient, verdictOfServer } from "./testing/handshake.js";

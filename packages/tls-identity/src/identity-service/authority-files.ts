@@ -41,18 +41,21 @@ export function issuerPathsOf(directory: string): IssuerPaths {
   return { cert: issuer, key: issuer, bundle: join(directory, "bundle.pem") };
 }
 
-/** Makes root, issuer and bundle. Throws `file-write` if the directory has a root already, and changes nothing then. */
+/**
+ * Makes root, issuer and bundle. Throws `file-write` if the directory has all of them already; finishes what an earlier call
+ * began, under the same root.
+ */
 export async function initAuthority(where: AuthorityDirectory, lifetimes: AuthorityLifetimes = {}): Promise<void> {
   requireTrustDomain(where.trustDomain);
-  const root = newRoot(where, lifetimes);
-  if (!(await createFile(fileOf(where, "root"), writeAuthority(root)))) {
-    throw new IdentityError(
-      "file-write",
-      `${fileOf(where, "root")} is there already; remove it to begin anew, and with it all trust in it`,
-    );
+  const made = newRoot(where, lifetimes);
+  const isNew = await createFile(fileOf(where, "root"), writeAuthority(made));
+  if (!isNew && (await readFileIfAny(fileOf(where, "issuer"))) !== null) {
+    const remedy = "remove the directory to begin anew, and with it all trust in this root";
+    throw new IdentityError("file-write", `${fileOf(where, "root")} is there already; ${remedy}`);
   }
+  const root = isNew ? made : await readAuthority(where, "root");
   await replaceFile(fileOf(where, "bundle"), writeCertificatesPem([root.certificate.raw]), 0o644);
-  await replaceFile(fileOf(where, "issuer"), writeAuthority(newIssuer(where, root, lifetimes)));
+  await createFile(fileOf(where, "issuer"), writeAuthority(newIssuer(where, root, lifetimes)));
 }
 
 /** Makes a new issuer below the present root. Leaves of the old one stay good; running services take the new one up by themselves. */
@@ -72,7 +75,7 @@ export interface RootRotationOptions extends AuthorityLifetimes {
 }
 
 /**
- * Changes the root without a moment at which two workloads disbelieve each other:
+ * Changes the root without a moment at which two workloads disbelieve each other. A step that was cut short can be taken again.
  * 1. `prepare` makes the next root and puts both into the bundle. Then wait until every workload has the new bundle.
  * 2. `activate` makes it the root, with an issuer below it. Then wait until every leaf of the old issuer has ended.
  * 3. `finish` takes the old root out of the bundle; refused while leaves of the old issuer may still be valid.
@@ -82,14 +85,9 @@ export async function rotateRoot(where: AuthorityDirectory, options: RootRotatio
   const next = await readAuthorityIfAny(where, "next-root");
   switch (options.step) {
     case "prepare": {
-      if (next !== null) throw new IdentityError("file-write", "a next root is prepared already; activate it");
-      const made = newRoot(where, options);
-      await createFile(fileOf(where, "next-root"), writeAuthority(made));
-      await replaceFile(
-        fileOf(where, "bundle"),
-        writeCertificatesPem([root.certificate.raw, made.certificate.raw]),
-        0o644,
-      );
+      const prepared = next ?? newRoot(where, options);
+      await createFile(fileOf(where, "next-root"), writeAuthority(prepared));
+      await replaceFile(fileOf(where, "bundle"), writeCertificatesPem(distinct([root, prepared])), 0o644);
       return;
     }
     case "activate":
@@ -98,10 +96,12 @@ export async function rotateRoot(where: AuthorityDirectory, options: RootRotatio
           "file-missing",
           "no next root is prepared; prepare it, and wait until every workload has the bundle",
         );
-      // In this order a crash leaves a state from which the same step can be taken again.
-      await replaceFile(fileOf(where, "bundle"), writeCertificatesPem(distinct([root, next])), 0o644);
-      await replaceFile(fileOf(where, "issuer"), writeAuthority(newIssuer(where, next, options)));
-      await replaceFile(fileOf(where, "root"), writeAuthority(next));
+      // In this order the step can be taken again after a crash, at whatever point.
+      if (!Buffer.from(root.certificate.raw).equals(next.certificate.raw)) {
+        await replaceFile(fileOf(where, "bundle"), writeCertificatesPem(distinct([root, next])), 0o644);
+        await replaceFile(fileOf(where, "issuer"), writeAuthority(newIssuer(where, next, options)));
+        await replaceFile(fileOf(where, "root"), writeAuthority(next));
+      }
       await unlink(fileOf(where, "next-root"));
       await syncDirectory(where.directory);
       return;

@@ -31,6 +31,9 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authen
       `algorithms: ${algorithms.join(", ")} holds one that proves nothing to us`,
     );
   }
+  if (options.keys instanceof URL && options.keys.protocol !== "https:") {
+    throw new IdentityError("source-options", `keys: ${options.keys} could be changed on the way; use https`);
+  }
   let keys: JWTVerifyGetKey | null = null;
   return {
     authenticate: async (token) => {
