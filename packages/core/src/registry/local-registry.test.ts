@@ -84,10 +84,19 @@ test("the endpoint of a dead process disappears, and so does its file", async ()
   expect(readdirSync(directory)).not.toContain("dead.json");
 });
 
-test("a process id that was given out again does not bring an endpoint back", { skip: processStart(process.pid) === "" }, () => {
+test("a process id that was given out again does not bring an endpoint back", {
+  skip: processStart(process.pid) === "",
+}, () => {
   const client = registry();
   client.register("other", "127.0.0.1:1", identity);
-  const entry = { version: 1, authority: "inventory.shop", address: "127.0.0.1:4001", identity, pid: process.pid, start: "1" };
+  const entry = {
+    version: 1,
+    authority: "inventory.shop",
+    address: "127.0.0.1:4001",
+    identity,
+    pid: process.pid,
+    start: "1",
+  };
   writeFileSync(join(directory, "reused.json"), JSON.stringify(entry));
   expect(watching(client, "inventory.shop").updates).toEqual([[]]);
 });

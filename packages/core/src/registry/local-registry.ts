@@ -1,4 +1,13 @@
-import { type FSWatcher, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from "node:fs";
+import {
+  type FSWatcher,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { EndpointAddress, Resolver, ResolverListener } from "../resolver/resolver.js";
 import { processAlive, processStart } from "./process-alive.js";
@@ -59,7 +68,10 @@ export class LocalRegistry {
       start: processStart(process.pid),
     };
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    const path = join(this.#directory, `${process.pid}-${++this.#count}-${address.replace(/[^0-9A-Za-z.]/g, "_")}.json`);
+    const path = join(
+      this.#directory,
+      `${process.pid}-${++this.#count}-${address.replace(/[^0-9A-Za-z.]/g, "_")}.json`,
+    );
     // Written aside and renamed, so that nobody ever reads half a file.
     writeFileSync(`${path}.tmp`, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
     renameSync(`${path}.tmp`, path);
