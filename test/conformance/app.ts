@@ -29,6 +29,8 @@ export function conformanceApp(log: AppLog): RequestListener {
     const url = new URL(req.url ?? "/", "http://app.test");
     const key = url.searchParams.get("key") ?? "";
     log.hit(key);
+    // Node's HTTP/2 server says it of the request only.
+    req.on("aborted", () => log.aborted(key));
     res.on("close", () => {
       if (!res.writableFinished) log.aborted(key);
     });

@@ -49,12 +49,12 @@ const clientId = "spiffe://dev.selvage/ns/test/sa/caller";
 const serverId = "spiffe://dev.selvage/ns/test/sa/app";
 
 /** Starts what a cell needs, on free ports, with a development authority of its own. */
-export async function startCell(cell: Cell): Promise<RunningCell> {
+export async function startCell(cell: Cell, lifetime = "24h"): Promise<RunningCell> {
   const stateDir = mkdtempSync(join(tmpdir(), "conformance-"));
   const log = new AppLog();
   const stops: (() => Promise<unknown>)[] = [];
-  const server = await startServer(cell, stateDir, log, stops);
-  const client = await startClient(cell, stateDir, server, stops);
+  const server = await startServer(cell, { stateDir, lifetime }, log, stops);
+  const client = await startClient(cell, { stateDir, lifetime }, server, stops);
   return {
     cell,
     client,
@@ -68,9 +68,15 @@ export async function startCell(cell: Cell): Promise<RunningCell> {
   };
 }
 
+interface Embedded {
+  readonly stateDir: string;
+  /** Of SVIDs. */
+  readonly lifetime: string;
+}
+
 async function startServer(
   cell: Cell,
-  stateDir: string,
+  { stateDir, lifetime }: Embedded,
   log: AppLog,
   stops: (() => Promise<unknown>)[],
 ): Promise<AddressInfo> {
@@ -78,6 +84,7 @@ async function startServer(
   const options: MeshOptions = {
     workload: { name: "app", namespace: "test" },
     stateDir,
+    identity: { source: "dev", lifetime },
     admin: false,
     drain: { timeout: "1s" },
     inbound: {
@@ -113,7 +120,7 @@ async function startServer(
 
 async function startClient(
   cell: Cell,
-  stateDir: string,
+  { stateDir, lifetime }: Embedded,
   server: AddressInfo,
   stops: (() => Promise<unknown>)[],
 ): Promise<Client> {
@@ -125,6 +132,7 @@ async function startClient(
   const options: MeshOptions = {
     workload: { name: "caller", namespace: "test" },
     stateDir,
+    identity: { source: "dev", lifetime },
     admin: false,
     drain: { timeout: "1s" },
     outbound: {

@@ -6,6 +6,8 @@ import { type Dispatcher, request as undiciRequest } from "undici";
 
 /** A request as a case describes it. */
 export interface CaseRequest {
+  /** Instead of the application's. */
+  readonly authority?: string;
   readonly method?: string;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -97,13 +99,14 @@ export function node1Client(route: {
     new Promise((resolve) => {
       const recorder = new Recorder();
       const body = bodyOf(one);
+      const authority = one.authority ?? route.authority;
       const req = httpRequest({
         method: one.method ?? "GET",
-        path: route.absolute ? `http://${route.authority}${one.path}` : one.path,
-        host: route.connectTo?.host ?? route.authority,
+        path: route.absolute ? `http://${authority}${one.path}` : one.path,
+        host: route.connectTo?.host ?? authority,
         ...(route.connectTo && { port: route.connectTo.port }),
         headers: {
-          host: route.authority,
+          host: authority,
           ...one.headers,
           ...(one.trailers && { trailer: Object.keys(one.trailers).join(", ") }),
           ...(Buffer.isBuffer(body) && { "content-length": body.length }),
@@ -156,7 +159,7 @@ export function node2Client(port: number, authority: string): Client {
         {
           ":method": one.method ?? "GET",
           ":path": one.path,
-          ":authority": authority,
+          ":authority": one.authority ?? authority,
           ...one.headers,
           ...(Buffer.isBuffer(body) && { "content-length": body.length }),
         },
@@ -208,7 +211,7 @@ export function undiciClient(dispatcher: Dispatcher, authority: string): Client 
     const abort = new AbortController();
     const signal = one.signal ? AbortSignal.any([one.signal, abort.signal]) : abort.signal;
     try {
-      const response = await undiciRequest(`http://${authority}${one.path}`, {
+      const response = await undiciRequest(`http://${one.authority ?? authority}${one.path}`, {
         dispatcher,
         signal,
         method: (one.method ?? "GET") as Dispatcher.HttpMethod,
