@@ -13,7 +13,12 @@ const packages = ["http2", "tls-identity", "policy", "core", "proxy-shim"];
 
 /** Runs a command in the clone and ends the process when it fails. */
 export function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: root, stdio: "inherit", shell: process.platform === "win32", ...options });
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+    ...options,
+  });
   if (result.status !== 0) {
     process.stderr.write(`failed: ${command} ${args.join(" ")}\n`);
     process.exit(result.status ?? 1);
@@ -50,7 +55,8 @@ export function installed() {
   const want = fingerprint([join(root, "package-lock.json")]);
   if (stamped("installed") === want && existsSync(join(root, "node_modules", "vitest"))) return;
   process.stdout.write("installing dependencies …\n");
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  // Not npm ci: newer ones refuse a lock file that lacks the optional packages of platforms that the registry didn't have.
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
   stamp("installed", want);
 }
 
@@ -59,7 +65,8 @@ export function built({ types = false } = {}) {
   let stale = false;
   for (const name of packages) {
     const directory = join(root, "packages", name);
-    const want = fingerprint([...sources(join(directory, "src")), join(directory, "package.json")]) + (types ? " types" : "");
+    const want =
+      fingerprint([...sources(join(directory, "src")), join(directory, "package.json")]) + (types ? " types" : "");
     const have = stamped(`built-${name}`);
     const fresh = have === want || (!types && have === `${want} types`);
     if (!stale && fresh && existsSync(join(directory, "dist", "index.js"))) continue;
@@ -67,6 +74,13 @@ export function built({ types = false } = {}) {
     process.stdout.write(`building @selvage/${name} …\n`);
     run("npx", ["tsup", "--silent", ...(types ? [] : ["--no-dts"])], { cwd: directory });
     stamp(`built-${name}`, want);
+  }
+  // npm links a command when it installs, but only one whose file is there.
+  if (
+    existsSync(join(root, "packages/proxy-shim/dist/cli.js")) &&
+    !existsSync(join(root, "node_modules/.bin/selvage"))
+  ) {
+    run("npm", ["rebuild", "--ignore-scripts", "--silent", "@selvage/proxy-shim"]);
   }
 }
 
