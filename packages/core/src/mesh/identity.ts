@@ -1,4 +1,11 @@
-import { createDevSource, createFilesSource, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
+import {
+  createCaSource,
+  createDevSource,
+  createFilesSource,
+  createSpiffeSource,
+  type IdentitySource,
+  SpiffeId,
+} from "@selvage/tls-identity";
 import type { MeshConfig } from "../config/config.js";
 import type { Log } from "./log.js";
 
@@ -38,9 +45,15 @@ function sourceOf(config: MeshConfig, stateDir: string): IdentitySource {
   switch (identity.source) {
     case "dev":
       return createDevSource({ stateDir, id, lifetimeMs: identity.lifetimeMs, production });
-    case "files":
-      return createFilesSource({ cert: identity.cert, key: identity.key, bundle: identity.bundle, production });
-    default:
-      throw new Error(`identity.source: ${identity.source} can't be used yet; use dev or files`);
+    case "files": {
+      const { cert, key, bundle, federated } = identity;
+      return createFilesSource({ cert, key, bundle, federated, production });
+    }
+    case "spiffe":
+      return createSpiffeSource({ socket: identity.socket });
+    case "ca": {
+      const { address, token, bundle, serverId, federated } = identity;
+      return createCaSource({ address, id, serverId: SpiffeId.parse(serverId), token, bundle, federated });
+    }
   }
 }

@@ -49,7 +49,7 @@ export class Mesh {
 
   /** This workload's SPIFFE id. */
   get id(): string {
-    return this.config.workload.id;
+    return this.#runtime.id;
   }
 
   /** Where the admin port is, `http://host:port`; null without one. */

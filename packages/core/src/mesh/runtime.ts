@@ -153,6 +153,11 @@ export class MeshRuntime {
     return runtime;
   }
 
+  /** Who this workload is: what its SVID says, whatever the configuration calls it. */
+  get id(): string {
+    return this.identity.current?.id.toString() ?? this.config.workload.id;
+  }
+
   /** Where the admin port can be reached, `http://host:port`; null without one. */
   get adminAddress(): string | null {
     return this.#adminAddress;
@@ -194,8 +199,8 @@ export class MeshRuntime {
       announce: (address) => {
         const where = this.config.inbound.advertise === null ? address : hostPort(this.config.inbound.advertise);
         if (registration !== null || this.#registry === null || where === undefined || this.#drained !== null) return;
-        const { name, namespace, id } = this.config.workload;
-        registration = this.#registry.register(`${name}.${namespace}`, where, id);
+        const { name, namespace } = this.config.workload;
+        registration = this.#registry.register(`${name}.${namespace}`, where, this.id);
         this.#registrations.add(registration);
       },
       withdraw: () => {
@@ -237,7 +242,7 @@ export class MeshRuntime {
   describe(): unknown {
     return {
       workload: this.config.workload,
-      identity: this.config.workload.id,
+      identity: this.id,
       inbound: this.#ports.map(({ server }) => ({ connections: server.connections, active: server.active })),
       targets: this.#targets.describe(),
     };
