@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { constrainedAnchors } from "./anchors.js";
 import { type Authority, createRoot, isConstrained } from "./authority.js";
 import { readCertificate } from "./certificate.js";
+import { buildCertificate, derBasicConstraints, derKeyUsage, derSubjectKeyId } from "./certificate-builder.js";
 import { readCertificatesPem } from "./pem.js";
 import { SpiffeId } from "./spiffe-id.js";
 import { bakeLeaf } from "./testing/bad-leaf.js";
@@ -87,4 +88,49 @@ describe("constrained anchors", () => {
     const intermediates = [trust.a.issuer.certificate.raw, trust.a.root.certificate.raw];
     expect(await verdictOfServer(home, { material: bakeLeaf(trust, { intermediates }) })).toBe(accepted);
   });
+
+  test("do not let a federated domain stand in the way by listing this domain's root, or a look-alike", async () => {
+    const { root } = trust.a;
+    const alike = createRootLike(root);
+    for (const stolen of [root.certificate.raw, alike]) {
+      const b = { trustDomain: "b.example", roots: [...trust.b.bundle.roots, stolen] };
+      const bundles = new Map([
+        ["a.example", trust.a.bundle],
+        ["b.example", b],
+      ]);
+      expect(await verdictOfServer({ ...home, bundles }, { material: bakeLeaf(trust) })).toBe(accepted);
+      const far = bakeLeaf(trust, { uris: ["spiffe://b.example/far"], signer: trust.b.openIssuer });
+      expect(await verdictOfServer({ ...home, bundles }, { material: far })).toBe("accepted spiffe://b.example/far");
+    }
+  });
+
+  test("let a root that two domains list sign for both, and for no third", async () => {
+    const shared = new Map([
+      ["a.example", trust.a.bundle],
+      ["b.example", { trustDomain: "b.example", roots: trust.a.bundle.roots }],
+    ]);
+    const verdictOn = (uri: string) =>
+      verdictOfServer(
+        { ...home, bundles: shared },
+        { material: bakeLeaf(trust, { signer: trust.a.openIssuer, uris: [uri] }) },
+      );
+    expect(await verdictOn("spiffe://a.example/x")).toBe("accepted spiffe://a.example/x");
+    // The open issuer has a URI of a.example in its own certificate, which both constraints permit.
+    expect(await verdictOn("spiffe://b.example/x")).toBe("accepted spiffe://b.example/x");
+    expect(await verdictOn("spiffe://c.example/x")).toBe("UNSPECIFIED");
+  });
 });
+
+/** Another certificate with a root's name and key, which anybody can make up. */
+function createRootLike(root: Authority): Buffer {
+  const { subject, spki } = root.certificate;
+  return buildCertificate({
+    issuer: subject,
+    subject,
+    spki,
+    notBefore: trust.now - 60_000,
+    notAfter: trust.now + 1e12,
+    extensions: [derBasicConstraints(true), derKeyUsage(5), derSubjectKeyId(spki)],
+    signer: root.key,
+  });
+}

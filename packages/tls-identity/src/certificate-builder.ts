@@ -102,9 +102,10 @@ export function derAltNames(critical: boolean, ...names: readonly Der[]): Der {
   return derExtension(oid.subjectAltName, critical, derSequence(...names));
 }
 
-/** NameConstraints, critical: URIs only within one trust domain. */
-export function derUriConstraint(trustDomain: string): Der {
-  return derExtension(oid.nameConstraints, true, derSequence(derContext(0, derSequence(derUriName(trustDomain)))));
+/** NameConstraints, critical: URIs only within these trust domains. */
+export function derUriConstraint(...trustDomains: readonly string[]): Der {
+  const permitted = trustDomains.map((trustDomain) => derSequence(derUriName(trustDomain)));
+  return derExtension(oid.nameConstraints, true, derSequence(derContext(0, ...permitted)));
 }
 
 /** SubjectKeyIdentifier of a public key. */

@@ -107,7 +107,8 @@ class FederatedSource implements IdentitySource {
   #publish(): void {
     const base = this.#inner.current;
     if (base === null || this.#closed) return;
-    const bundles = new Map([...this.#bundles, ...base.bundles]);
+    const bundles = new Map(base.bundles);
+    for (const [trustDomain, bundle] of this.#bundles) if (!bundles.has(trustDomain)) bundles.set(trustDomain, bundle);
     this.#current = Object.freeze({ ...base, bundles, generation: (this.#current?.generation ?? 0) + 1 });
     this.#snapshots.emit(this.#current);
   }

@@ -43,7 +43,8 @@ export function createSnapshot(material: SvidMaterial, terms: SnapshotTerms): Id
     throw new IdentityError("svid-key-mismatch", `the private key does not belong to the SVID of ${leaf.id}`);
   }
   const own = material.bundles.get(leaf.id.trustDomain);
-  if (own === undefined) throw new IdentityError("bundle-missing", `no trust bundle for ${leaf.id.trustDomain}`);
+  if (own?.trustDomain !== leaf.id.trustDomain)
+    throw new IdentityError("bundle-missing", `no trust bundle for ${leaf.id.trustDomain}`);
   verifyChain(material.chain, own, terms.now);
   for (const bundle of material.bundles.values()) readRoots(bundle);
   const snapshot = Object.freeze({
@@ -54,7 +55,8 @@ export function createSnapshot(material: SvidMaterial, terms: SnapshotTerms): Id
     key: material.key,
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
-    bundles: material.bundles,
+    // The own domain first: where roots of two domains look alike, it is the one that counts.
+    bundles: new Map([[own.trustDomain, own], ...material.bundles]),
   });
   try {
     // What OpenSSL cannot use must not reach a server that is about to rotate.

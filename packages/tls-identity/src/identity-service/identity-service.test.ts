@@ -166,6 +166,16 @@ describe("the identity service", () => {
     await expect(ask(await open(), "", id, { peer: id })).rejects.toEqual(refused("token-refused"));
   });
 
+  test("issues Linkerd's DNS-form ids by the same rules, whose values cannot add labels", async () => {
+    const rule = { kind: "kubernetes", match: { namespace: "*", account: "*" } };
+    const dns = "{account}.{namespace}.serviceaccount.identity.linkerd.prod.example";
+    writeFileSync(join(directory, "rules.json"), JSON.stringify({ rules: [{ ...rule, id: dns }] }));
+    const wanted = SpiffeId.parse("storefront.shop.serviceaccount.identity.linkerd.prod.example");
+    const service = await open();
+    expect(verifyLeaf((await ask(service, "kubernetes:shop:storefront", wanted)).leaf).id).toBe(wanted);
+    await expect(ask(service, "kubernetes:shop:other", wanted)).rejects.toEqual(refused("rule-refused"));
+  });
+
   test("never signs for another trust domain, whatever a rule says", async () => {
     const foreign = SpiffeId.parse("spiffe://other.example/x");
     writeFileSync(
