@@ -135,6 +135,18 @@ describe("a rotation", () => {
     ]);
   });
 
+  test("gives an attempt up that takes too long, and makes another", async () => {
+    let calls = 0;
+    const { clock, failures, generations, rotation } = setUp(async (now) =>
+      calls++ === 0 ? new Promise(() => {}) : svid(now),
+    );
+    await clock.advance(29_999);
+    expect(failures).toEqual([]);
+    await clock.advance(2000);
+    expect([failures.map((error) => error.message), generations]).toEqual([["no SVID within 30000 ms"], [1]]);
+    rotation.close();
+  });
+
   test("after close does nothing more, and rejects who still waits", async () => {
     const { clock, rotation, attempts } = setUp(async () => new Promise(() => {}));
     const ready = rotation.ready();

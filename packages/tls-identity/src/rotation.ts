@@ -1,5 +1,5 @@
 import { backoffMs } from "./backoff.js";
-import type { IdentityReason } from "./identity-error.js";
+import { IdentityError, type IdentityReason } from "./identity-error.js";
 import type { IdentitySnapshot, IdentitySource } from "./identity-source.js";
 import type { SvidMaterial } from "./snapshot.js";
 import { permanentReasons, type Schedule, SnapshotSource } from "./snapshot-source.js";
@@ -112,10 +112,16 @@ class RotatingSource extends SnapshotSource implements Rotation {
 
   /** Returns how long to wait until the next one. */
   async #attempt(): Promise<number> {
+    const timeoutMs = this.#options.attemptTimeoutMs ?? rotationDefaults.attemptTimeoutMs;
+    // Not AbortSignal.any: on Node 20 each one leaves something behind on a signal that lives long.
+    const abort = new AbortController();
+    const closed = () => abort.abort(this.closing.reason);
+    this.closing.addEventListener("abort", closed, { once: true });
+    const cancelTimeout = this.schedule(timeoutMs, () => {
+      abort.abort(new IdentityError("certify-failed", `no SVID within ${timeoutMs} ms`));
+    });
     try {
-      const timeoutMs = this.#options.attemptTimeoutMs ?? rotationDefaults.attemptTimeoutMs;
-      const signal = AbortSignal.any([this.closing, AbortSignal.timeout(timeoutMs)]);
-      const material = await beforeAbort(this.#options.obtain(signal), signal);
+      const material = await beforeAbort(this.#options.obtain(abort.signal), abort.signal);
       if (this.closing.aborted) return 0;
       const snapshot = this.offer(material);
       this.#failed = 0;
@@ -126,6 +132,9 @@ class RotatingSource extends SnapshotSource implements Rotation {
       const minMs = this.#options.minBackoffMs ?? rotationDefaults.minBackoffMs;
       const maxMs = this.#options.maxBackoffMs ?? rotationDefaults.maxBackoffMs;
       return backoffMs(this.#failed, { minMs, maxMs }, this.#random());
+    } finally {
+      cancelTimeout();
+      this.closing.removeEventListener("abort", closed);
     }
   }
 
