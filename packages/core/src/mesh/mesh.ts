@@ -6,21 +6,24 @@ import {
   type Server,
   type ServerOptions,
 } from "node:http";
-import type { AddressInfo } from "node:net";
-import { AppExit, createFetch, exchangeOf, ServiceAgent, takeOver } from "@selvage/http2/node";
+import { AppExit, createFetch, exchangeOf, ServiceAgent } from "@selvage/http2/node";
 import { ServiceDispatcher } from "@selvage/http2/undici";
 import type { MeshConfig } from "../config/config.js";
 import type { MeshOptions } from "../config/options.js";
 import { MeshExchange, type Peer } from "../exchange.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import type { Log } from "./log.js";
-import { MeshRuntime, reachable } from "./runtime.js";
+import { MeshRuntime } from "./runtime.js";
+import { serveHttp } from "./serve-http.js";
 
 /** What `createMesh` takes beside the configuration. */
 export interface CreateMeshOptions extends MeshOptions {
   /** Where rare events go. @defaultValue warnings and errors, a line each, to standard error */
   log?: Log;
 }
+
+/** What a mesh is made of, for entries and exits that have an entry of their own in this package. */
+export let runtimeOf: (mesh: Mesh) => MeshRuntime;
 
 /** A workload's place in the mesh. One per process is usual; several are possible, each with its own identity. */
 export class Mesh {
@@ -35,6 +38,10 @@ export class Mesh {
   /** The same for `https:` URLs. The mesh does the encryption, so both go the same way. */
   readonly httpsAgent: Agent;
   readonly #runtime: MeshRuntime;
+
+  static {
+    runtimeOf = (mesh) => mesh.#runtime;
+  }
 
   /** Use `createMesh`. */
   constructor(runtime: MeshRuntime) {
@@ -62,12 +69,15 @@ export class Mesh {
    * before the listener. Listen on it as ever. It is announced to others when it listens, and withdrawn when it closes.
    */
   createServer(listener?: RequestListener): Server {
-    return this.#serve(createServer(listener));
+    const server = createServer(listener);
+    return serveHttp(this.#runtime, server, new AppExit(server));
   }
 
   /** For frameworks that make their server by a factory: `Fastify({ serverFactory: mesh.serverFactory })`. */
-  readonly serverFactory = (listener: RequestListener, options?: object): Server =>
-    this.#serve(createServer((options ?? {}) as ServerOptions, listener));
+  readonly serverFactory = (listener: RequestListener, options?: object): Server => {
+    const server = createServer((options ?? {}) as ServerOptions, listener);
+    return serveHttp(this.#runtime, server, new AppExit(server));
+  };
 
   /** The metrics in Prometheus text format, as on the admin port. */
   metrics(): string {
@@ -84,27 +94,6 @@ export class Mesh {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #serve(server: Server): Server {
-    const exit = new AppExit(server);
-    const port = this.#runtime.port(exit, () => {
-      if (server.listening) server.close();
-    });
-    takeOver(server, {
-      accept: (socket) => port.server.accept(socket),
-      // By itself it ends connections; as a part of `close()`, when the server has stopped listening, it ends the port.
-      closeIdle: () =>
-        server.listening ? port.server.forEachConnection((connection) => connection.drain()) : port.server.drain(),
-      closeAll: () => port.server.forEachConnection((connection) => connection.destroy()),
-      active: () => exit.active,
-    });
-    server.on("listening", () => {
-      const address = server.address();
-      if (address !== null && typeof address === "object") port.announce(reachable(address satisfies AddressInfo));
-    });
-    server.on("close", () => port.withdraw());
-    return server;
   }
 }
 

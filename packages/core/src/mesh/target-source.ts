@@ -80,7 +80,8 @@ function targetConfig(
     },
     balancing: {
       queue: parts.config.outbound.queue,
-      panicRatio: 0.5,
+      panicRatio: settings.balancer.panicRatio,
+      zone: settings.balancer.zones === "prefer" ? parts.config.workload.zone : null,
       ewma: settings.balancer,
       accrual: settings.failureAccrual,
     },
