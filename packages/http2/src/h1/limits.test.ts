@@ -7,7 +7,7 @@ test("no options give the defaults, frozen", () => {
   expect(config.limits).toEqual(http1Defaults);
   expect([Object.isFrozen(config), Object.isFrozen(config.limits)]).toEqual([true, true]);
   expect(config.newExchange()).toBeInstanceOf(Exchange);
-  expect(config.scheme).toBe("http");
+  expect([config.scheme, config.allowHalfClose]).toEqual(["http", false]);
 });
 
 test("options replace defaults, and timeouts may be infinite", () => {
@@ -22,4 +22,11 @@ test.each([
   [{ headTimeoutMs: Number.NaN }, "http1.headTimeoutMs must be milliseconds, 0 or more, or Infinity, got NaN"],
 ])("%j is refused, by name", (options, message) => {
   expect(() => resolveHttp1(options)).toThrow(message);
+});
+
+test("allowHalfClose is true or false", () => {
+  expect(resolveHttp1({ allowHalfClose: true }).allowHalfClose).toBe(true);
+  expect(() => resolveHttp1({ allowHalfClose: 1 as unknown as boolean })).toThrow(
+    "http1.allowHalfClose must be true or false, got 1",
+  );
 });

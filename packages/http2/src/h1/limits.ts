@@ -46,6 +46,11 @@ export interface Http1Options extends Partial<Http1Limits> {
   readonly now?: () => number;
   /** Of the requests that server connections read, unless the target is in absolute form. @defaultValue `http` */
   readonly scheme?: "http" | "https";
+  /**
+   * Whether a client may end its direction and still get the response it waits for. Otherwise it counts as gone, as with
+   * node:http: the exchange is aborted. Tunnels have two directions in any case. @defaultValue false
+   */
+  readonly allowHalfClose?: boolean;
 }
 
 /** Default limits of `Http1Options`. */
@@ -75,6 +80,7 @@ export interface Http1Config {
   readonly onProtection: (reason: string) => void;
   readonly now: () => number;
   readonly scheme: "http" | "https";
+  readonly allowHalfClose: boolean;
 }
 
 /** Checks options and fills in the defaults. Throws a TypeError that names the option. */
@@ -89,11 +95,15 @@ export function resolveHttp1(options: Http1Options = {}): Http1Config {
     }
     limits[name] = value;
   }
+  const { allowHalfClose = false } = options;
+  if (typeof allowHalfClose !== "boolean")
+    throw new TypeError(`http1.allowHalfClose must be true or false, got ${String(allowHalfClose)}`);
   return Object.freeze({
     limits: Object.freeze(limits) as unknown as Http1Limits,
     newExchange: options.newExchange ?? (() => new Exchange()),
     onProtection: options.onProtection ?? (() => {}),
     now: options.now ?? (() => performance.now()),
     scheme: options.scheme ?? "http",
+    allowHalfClose,
   });
 }

@@ -81,6 +81,11 @@ export class MessageReader<Line extends StartLine> {
     return this.#stage === rawStage;
   }
 
+  /** Bytes of the present body that are still to be read; Infinity when that isn't known. */
+  get bodyLeft(): number {
+    return this.#stage === lengthStage ? this.#remaining : Number.POSITIVE_INFINITY;
+  }
+
   feed(chunk: Buffer): void {
     if (this.#chunk === null) this.#chunk = chunk;
     else {

@@ -262,6 +262,31 @@ describe("a response that comes before the request's end", () => {
     peer.socket.destroy();
   });
 
+  test.each<[string, string, number, boolean]>([
+    ["a rest that is unknown", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 413, true],
+    ["a rest that is large", `Content-Length: ${65_542}\r\n\r\nhello`, 413, true],
+    ["a rest that is small", `Content-Length: ${65_541}\r\n\r\nhello`, 413, false],
+    ["a rest that is unknown, but no refusal", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 200, false],
+  ])("says so when it refuses with %s, which ends the connection", async (_, request, status, closes) => {
+    const port = await start(
+      serviceOf((x, sink) => {
+        x.body?.pipe({
+          onData() {
+            sink.onHead(status, ["content-length", "0"]);
+            sink.onEnd(null);
+          },
+          onEnd() {},
+        });
+      }),
+    );
+    const peer = await RawPeer.open(port.port);
+    peer.send(`POST / HTTP/1.1\r\nHost: a\r\n${request}`);
+    await peer.until((text) => text.includes("\r\n\r\n"));
+    expect(peer.received).toContain(`HTTP/1.1 ${status} `);
+    expect(peer.received.includes("Connection: close\r\n")).toBe(closes);
+    peer.socket.destroy();
+  });
+
   test("a cancelled body is read over, up to the limit", async () => {
     const sinks: Sink[] = [];
     const port = await start(

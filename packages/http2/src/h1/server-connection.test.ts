@@ -34,6 +34,10 @@ const respond = (status: number, headers: HeaderList, body = "", trailers: Heade
 const get = (path: string, fields = "") => `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
 const last = "Connection: close\r\n";
 
+async function closed(port: ServedPort): Promise<void> {
+  while (port.closedCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** A service that keeps what it is called with. */
 class HeldService implements Service {
   readonly calls: { x: Exchange; sink: Sink; aborted: ExchangeError | null; paused: number; resumed: number }[] = [];
@@ -366,9 +370,49 @@ describe("a connection", () => {
     expect((await peer.toEnd()).match(/\r\n\r\n./g)).toEqual(["\r\n\r\n1", "\r\n\r\n2", "\r\n\r\n3"]);
   });
 
-  test("answers a client that has ended its half, pipelined requests too", async () => {
+  test("takes a client that ends its half before its response as gone: the exchange is aborted, and the connection ends", async () => {
     const held = new HeldService();
     const port = await start(held);
+    const peer = await RawPeer.open(port.port);
+    peer.socket.end(get("/"));
+    expect(await peer.toEnd()).not.toContain("200");
+    expect(held.calls[0]?.aborted).toMatchObject({ code: "SELVAGE_ERR_ABORTED", origin: "caller" });
+    await closed(port);
+  });
+
+  test("takes a client that ends its half in the middle of its response as gone, and breaks it off", async () => {
+    const held = new HeldService();
+    held.onCall = () => {
+      held.calls[0]?.sink.onHead(200, ["content-length", "2"]);
+      held.calls[0]?.sink.onData(Buffer.from("a"));
+    };
+    const port = await start(held);
+    const peer = await RawPeer.open(port.port);
+    peer.socket.end(get("/"));
+    await peer.toEnd();
+    expect(held.calls[0]?.aborted).toMatchObject({ code: "SELVAGE_ERR_ABORTED", origin: "caller" });
+    await closed(port);
+  });
+
+  test("takes a client that ends its half before its upgrade is answered as gone", async () => {
+    const held = new HeldService();
+    const port = await start(held);
+    const peer = await RawPeer.open(port.port);
+    peer.socket.end("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    await peer.toEnd();
+    expect(held.calls[0]?.aborted).toMatchObject({ code: "SELVAGE_ERR_ABORTED", origin: "caller" });
+  });
+
+  test("answers a client that ends its half when the response is there at once", async () => {
+    const port = await start(echo);
+    const peer = await RawPeer.open(port.port);
+    peer.socket.end(get("/1") + get("/2"));
+    expect((await peer.toEnd()).match(/200/g)).toHaveLength(2);
+  });
+
+  test("with allowHalfClose answers a client that has ended its half, pipelined requests too", async () => {
+    const held = new HeldService();
+    const port = await start(held, { allowHalfClose: true });
     const peer = await RawPeer.open(port.port);
     peer.socket.end(get("/1") + get("/2"));
     for (const n of [1, 2]) {

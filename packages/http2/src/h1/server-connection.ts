@@ -1,12 +1,12 @@
 import type { Duplex } from "node:stream";
 import type { Connection, Exchange, HeaderList, Service } from "../exchange.js";
-import { transportError } from "../exchange-error.js";
 import { lengthBody, noBody, requestFraming } from "./body-framing.js";
 import { FieldWriter } from "./field-writer.js";
 import type { Http1Config } from "./limits.js";
 import { MessageReader, type ReaderListener } from "./message-reader.js";
 import { Output, type OutputListener } from "./output.js";
 import { RequestLine } from "./request-line.js";
+import { resetConnection } from "./reset-connection.js";
 import { ServerExchange, type ServerExchangeOwner } from "./server-exchange.js";
 import { statusLine } from "./status-text.js";
 import { Deadline, type Ticked, ticker } from "./ticker.js";
@@ -67,7 +67,7 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     this.#reader = new MessageReader(new RequestLine(limits), limits, limits.maxLeadingLines, this);
     this.#deadline.set(limits.headTimeoutMs);
     ticker.add(this);
-    // A client that has sent its request and ended its half still gets the response.
+    // What becomes of a client that ends its half is decided here, and a response that is under way gets out.
     socket.allowHalfOpen = true;
     socket.on("error", ignore);
     socket.on("end", () => this.#onEnd());
@@ -204,6 +204,11 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
   }
 
   /** @internal */
+  get restIsSmall(): boolean {
+    return this.#discarded + this.#reader.bodyLeft <= this.#config.limits.maxDiscardBytes;
+  }
+
+  /** @internal */
   onResponseEnd(e: ServerExchange): void {
     if (e !== this.#current) return;
     if (e.switched) {
@@ -282,7 +287,10 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     if (this.#closing) {
       // Beyond the limit the rest stays in the kernel, until the client has read the response or the time is up.
       this.#discarded += chunk.length;
-      if (this.#discarded > this.#config.limits.maxDiscardBytes) this.#socket.pause();
+      if (this.#discarded > this.#config.limits.maxDiscardBytes) {
+        this.#config.onProtection(violations.unreadBody.reason);
+        this.#socket.pause();
+      }
       return;
     }
     this.#reader.feed(chunk);
@@ -314,15 +322,16 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     const e = this.#current;
     if (this.#closing) return;
     if (e === null || (e.responseDone && !e.switched)) this.#close();
-    else if (e.requestDone) {
-      // Only the response is left.
-    } else if (this.#reader.raw) {
+    else if (!e.requestDone && !this.#reader.raw) {
+      this.#config.onProtection(violations.truncated.reason);
+      this.destroy();
+    } else if (!e.switched && !this.#config.allowHalfClose) {
+      // As node:http and hyper: nearly every client that ends its half is gone.
+      e.lose();
+    } else if (!e.requestDone) {
       e.requestDone = true;
       e.bodySink?.onEnd(null);
       if (e.responseDone) this.#close();
-    } else {
-      this.#config.onProtection(violations.truncated.reason);
-      this.destroy();
     }
   }
 
@@ -352,7 +361,7 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
   }
 
   #abandon(e: ServerExchange): void {
-    if (!e.responseDone) e.fail(transportError("SELVAGE_ERR_ABORTED", "the client is gone", "caller"));
+    if (!e.responseDone) e.lose();
     // The other direction of a tunnel outlives its response, and abort no longer reaches it.
     else if (e.switched && !e.requestDone) e.bodySink?.onEnd(null);
     e.requestDone = true;
@@ -385,14 +394,6 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
       this.onRefused(violations.bodyTimeout);
     }
   }
-}
-
-/** A reset, where there can be one: a body that ends with the connection looks complete when that ends in good order. */
-function resetConnection(socket: Duplex): void {
-  const { resetAndDestroy } = socket as Partial<{ resetAndDestroy: () => void }>;
-  if (resetAndDestroy !== undefined && (socket as { encrypted?: boolean }).encrypted !== true)
-    resetAndDestroy.call(socket);
-  socket.destroy();
 }
 
 function ignore(): void {}

@@ -9,6 +9,8 @@ import { statusLine } from "./status-text.js";
 export interface ServerExchangeOwner {
   readonly output: Output;
   readonly writer: FieldWriter;
+  /** What is left of the request's body is known, and little enough to be read over after the response. */
+  readonly restIsSmall: boolean;
   /** `pipe`, `pause`, `resume` or `cancel` was called. */
   onBodyDemand(e: ServerExchange): void;
   onResponseEnd(e: ServerExchange): void;
@@ -113,8 +115,10 @@ export class ServerExchange implements Sink, Body {
       return;
     }
     this.headSent = true;
-    // A body that waits for a 100 may come or not; who guesses wrong reads it as a request.
-    if (this.awaitsContinue && !this.requestDone) this.keepAlive = false;
+    // A body that waits for a 100 may come or not; who guesses wrong reads it as a request. And who refuses a body leaves the rest
+    // unread: a client that isn't told would send its next request to a connection that is about to close.
+    if (!this.requestDone && (this.awaitsContinue || (status >= 400 && !this.#owner.restIsSmall)))
+      this.keepAlive = false;
     output.text(switches ? this.#switchingHead(line, status) : this.#head(line, status));
     if (output.blocked) x.flow.pause();
   }
@@ -229,6 +233,11 @@ export class ServerExchange implements Sink, Body {
   fail(error: ExchangeError): void {
     this.x.flow.abort(error);
     if (!this.responseDone) this.onError(error);
+  }
+
+  /** There is nobody left to answer. */
+  lose(): void {
+    this.fail(transportError("SELVAGE_ERR_ABORTED", "the client is gone", "caller"));
   }
 
   #refuse(fault: string): void {
