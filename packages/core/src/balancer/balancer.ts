@@ -1,5 +1,5 @@
 import type { Exchange, ExchangeError, Service, Sink } from "@selvage/http2";
-import type { BalancerConfig, FailureAccrualConfig, QueueConfig } from "../config/config.js";
+import type { FailureAccrualConfig, QueueConfig } from "../config/config.js";
 import { meshError } from "../errors.js";
 import { FailureAccrual, failureAccrualDefaults } from "../resilience/failure-accrual.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
@@ -8,7 +8,7 @@ import type { Random } from "../runtime/random.js";
 import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import { Endpoint, type EndpointFactory, type EndpointTransport } from "./endpoint.js";
 import { pickOfTwo } from "./p2c.js";
-import { PeakEwma, peakEwmaDefaults } from "./peak-ewma.js";
+import { PeakEwma, type PeakEwmaConfig, peakEwmaDefaults } from "./peak-ewma.js";
 import { type Dispatcher, Waiter, WaitQueue } from "./wait-queue.js";
 
 export interface BalancingConfig {
@@ -18,7 +18,9 @@ export interface BalancingConfig {
    * what they have in common is, and the rest should not be drowned. 1: never ignored (as Linkerd).
    */
   readonly panicRatio: number;
-  readonly ewma: BalancerConfig;
+  /** The zone whose endpoints are preferred; `null`: none. */
+  readonly zone: string | null;
+  readonly ewma: PeakEwmaConfig;
   readonly accrual: FailureAccrualConfig;
 }
 
@@ -26,9 +28,16 @@ export interface BalancingConfig {
 export const balancingDefaults: BalancingConfig = Object.freeze({
   queue: Object.freeze({ capacity: 10_000, failFastMs: 3_000 }),
   panicRatio: 0.5,
+  zone: null,
   ewma: peakEwmaDefaults,
   accrual: failureAccrualDefaults,
 });
+
+/**
+ * How much more loaded an endpoint of the own zone may be than one of another: the price of leaving the zone. Load is latency
+ * times exchanges in flight, so that up to about this many at a time stay with each endpoint that is as quick as others.
+ */
+const farFactor = 5;
 
 export interface BalancerParts {
   readonly authority: string;
@@ -48,8 +57,10 @@ export class Balancer implements TimerOwner {
   #endpoints = new Map<string, Endpoint>();
   /** Those with a weight. */
   readonly #eligible: Endpoint[] = [];
-  /** Those that are not ejected. */
-  readonly #ready: Endpoint[] = [];
+  /** Those of them that are not ejected, and are in the own zone or in none that is known. */
+  readonly #near: Endpoint[] = [];
+  /** The others that are not ejected. */
+  readonly #far: Endpoint[] = [];
   readonly #queue = new WaitQueue();
   readonly #failFastTimer = new WheelTimer(this);
   #failFast = false;
@@ -81,15 +92,24 @@ export class Balancer implements TimerOwner {
   /** More than `panicRatio` of the endpoints are ejected, and this is ignored. */
   get panicking(): boolean {
     const eligible = this.#eligible.length;
-    return eligible - this.#ready.length > eligible * this.config.panicRatio;
+    return eligible - this.#near.length - this.#far.length > eligible * this.config.panicRatio;
   }
 
-  /** An endpoint for an attempt, `null` when none is ready. */
+  /** An endpoint for an attempt, `null` when none is ready. At most four are looked at, however many there are. */
   pick(excluded: Endpoint | null, now: number): Endpoint | null {
+    const { random } = this.#parts;
     if (this.panicking) {
-      return pickOfTwo(this.#eligible, excluded === null ? -1 : excluded.eligibleIndex, now, this.#parts.random);
+      return pickOfTwo(this.#eligible, excluded === null ? -1 : excluded.eligibleIndex, now, random);
     }
-    return pickOfTwo(this.#ready, excluded === null ? -1 : excluded.readyIndex, now, this.#parts.random);
+    if (this.#far.length === 0) {
+      return pickOfTwo(this.#near, excluded === null ? -1 : excluded.readyIndex, now, random);
+    }
+    const near = pickOfTwo(this.#near, excluded === null || excluded.far ? -1 : excluded.readyIndex, now, random);
+    const far = pickOfTwo(this.#far, excluded?.far ? excluded.readyIndex : -1, now, random)!;
+    if (near === null || near === excluded) return far;
+    return far.load.load(now) * farFactor * near.weight < near.load.load(now) * far.weight && far !== excluded
+      ? far
+      : near;
   }
 
   /** Keeps an exchange until an endpoint is ready; fails it when that takes too long, or too many wait. */
@@ -126,6 +146,9 @@ export class Balancer implements TimerOwner {
       if (known !== undefined && sameEndpoint(known.address, address)) {
         known.address = address;
         known.weight = address.weight ?? 1;
+        const far = this.#isFar(address);
+        if (far !== known.far) this.#leaveReady(known);
+        known.far = far;
         next.set(key, known);
       } else {
         next.set(key, this.#create(key, address));
@@ -177,22 +200,31 @@ export class Balancer implements TimerOwner {
     const listener = { accrualChanged: () => this.placed(endpoint) };
     endpoint.accrual = new FailureAccrual(this.config.accrual, clock, wheel, random, listener);
     endpoint.service = wrap(endpoint, transport);
+    endpoint.far = this.#isFar(address);
     return endpoint;
   }
 
   #remove(endpoint: Endpoint): void {
     endpoint.accrual.close();
-    leaveReady(this.#ready, endpoint);
+    this.#leaveReady(endpoint);
     leaveEligible(this.#eligible, endpoint);
     endpoint.transport.close();
+  }
+
+  #isFar({ zone = "" }: EndpointAddress): boolean {
+    return this.config.zone !== null && zone !== "" && zone !== this.config.zone;
+  }
+
+  #leaveReady(endpoint: Endpoint): void {
+    leaveReady(endpoint.far ? this.#far : this.#near, endpoint);
   }
 
   #place(endpoint: Endpoint): void {
     const eligible = endpoint.weight > 0;
     if (!eligible) leaveEligible(this.#eligible, endpoint);
     else if (endpoint.eligibleIndex < 0) endpoint.eligibleIndex = this.#eligible.push(endpoint) - 1;
-    if (!eligible || !endpoint.accrual.ready) leaveReady(this.#ready, endpoint);
-    else if (endpoint.readyIndex < 0) endpoint.readyIndex = this.#ready.push(endpoint) - 1;
+    if (!eligible || !endpoint.accrual.ready) this.#leaveReady(endpoint);
+    else if (endpoint.readyIndex < 0) endpoint.readyIndex = (endpoint.far ? this.#far : this.#near).push(endpoint) - 1;
   }
 
   #becameReady(): void {

@@ -1,7 +1,9 @@
 import type { BalancerConfig } from "../config/config.js";
 
+export type PeakEwmaConfig = Pick<BalancerConfig, "defaultRttMs" | "decayMs">;
+
 /** Linkerd's numbers. */
-export const peakEwmaDefaults: BalancerConfig = Object.freeze({ defaultRttMs: 30, decayMs: 10_000 });
+export const peakEwmaDefaults: PeakEwmaConfig = Object.freeze({ defaultRttMs: 30, decayMs: 10_000 });
 
 /**
  * How loaded an endpoint is: its latency, that rises at once with a slow answer and decays slowly without one, times the
@@ -13,7 +15,7 @@ export class PeakEwma {
   #updatedAt: number;
   #pending = 0;
 
-  constructor(now: number, config: BalancerConfig = peakEwmaDefaults) {
+  constructor(now: number, config: PeakEwmaConfig = peakEwmaDefaults) {
     this.#estimateMs = config.defaultRttMs;
     this.#decayMs = config.decayMs;
     this.#updatedAt = now;

@@ -16,6 +16,17 @@ export function parseHostPort(text: string): HostPort | Refusal {
   return { problem: "must be host:port", remedy: `"${host}" is no host` };
 }
 
+/** Reads what DNS is asked for: `name:port`, or without a port `_service._proto.name`, whose port comes out as 0. */
+export function parseDnsName(text: string): HostPort | Refusal {
+  if (!text.startsWith("_")) return parseHostPort(text);
+  if (text.includes(":")) {
+    const remedy = `write "${text.slice(0, text.indexOf(":"))}"`;
+    return { problem: "must have no port, since SRV records name it", remedy };
+  }
+  if (/^_[^._]+\._[^._]+\.[^.]/.test(text) && isHostName(text)) return { host: text, port: 0 };
+  return { problem: "must be the name of SRV records", remedy: 'write it as "_mesh._tcp.inventory.shop"' };
+}
+
 function parsePort(text: string): number | null {
   if (text.length === 0 || text.length > 5) return null;
   for (const c of text) if (c < "0" || c > "9") return null;

@@ -1,6 +1,6 @@
 import type { DocumentPath } from "@selvage/policy";
 import { formatHostPort } from "./address.js";
-import type { MeshConfig, RetryConfig, RouteConfig, ServiceConfig, ServiceSettings } from "./config.js";
+import type { HostPort, MeshConfig, RetryConfig, RouteConfig, ServiceConfig, ServiceSettings } from "./config.js";
 import { formatDuration } from "./duration.js";
 
 type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) => void;
@@ -104,11 +104,16 @@ function checkEndpoints(service: ServiceConfig, keys: DocumentPath, refuse: Refu
   if (list.every(({ weight }) => weight === 0)) {
     refuse([...keys, "endpoints"], undefined, "must not all have the weight 0", "nothing could be sent anywhere");
   }
+  checkEndpointList(list, [...keys, "endpoints"], refuse);
+}
+
+/** Rules across the endpoints of one list. */
+export function checkEndpointList(list: readonly HostPort[], keys: DocumentPath, refuse: Refuse): void {
   const seen = new Set<string>();
   for (const [i, endpoint] of list.entries()) {
     const address = formatHostPort(endpoint);
     if (seen.has(address))
-      refuse([...keys, "endpoints", i], address, "is there twice", "leave one of them out, or give it more weight");
+      refuse([...keys, i], address, "is there twice", "leave one of them out, or give it more weight");
     seen.add(address);
   }
 }

@@ -41,6 +41,8 @@ export interface WorkloadConfig {
   readonly trustDomain: string;
   /** `spiffe://<trustDomain>/ns/<namespace>/sa/<name>`: the identity that the dev and ca sources ask for. */
   readonly id: string;
+  /** The failure domain it is in; `null`: not known. */
+  readonly zone: string | null;
 }
 
 export interface DevIdentityConfig {
@@ -151,6 +153,7 @@ export type EndpointsConfig =
   | { readonly kind: "list"; readonly list: readonly EndpointConfig[] }
   | { readonly kind: "dns"; readonly address: HostPort }
   | { readonly kind: "file"; readonly file: string }
+  /** A port of 0: the name is that of SRV records. */
   | { readonly kind: "local" };
 
 export interface EndpointConfig {
@@ -175,6 +178,10 @@ export interface RetryConfig {
   readonly methods: readonly string[];
   readonly backoff: BackoffConfig;
 }
+  /** gRPC statuses that are retried. Naming one is consent to repeat gRPC requests that failed that way. */
+  readonly grpcStatuses: readonly number[];
+  /** A request body beyond this is passed on and not kept: it can't be sent twice. */
+  readonly maxReplayBytes: number;
 
 export interface BackoffConfig {
   readonly minMs: number;
@@ -222,6 +229,10 @@ export interface BalancerConfig {
   readonly decayMs: number;
 }
 
+  /** Whether endpoints of the workload's own zone come first, while their load allows. */
+  readonly zones: "prefer" | "ignore";
+  /** When more than this share of the endpoints is ejected, all are used. 1: never. */
+  readonly panicRatio: number;
 export interface FailureAccrualConfig {
   /** Failures in a row that eject an endpoint. 0: never. */
   readonly consecutiveFailures: number;

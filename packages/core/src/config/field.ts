@@ -1,6 +1,6 @@
 import type { Refusal } from "@selvage/policy";
 import { z } from "zod";
-import { parseHostPort } from "./address.js";
+import { parseDnsName, parseHostPort } from "./address.js";
 import type { HostPort } from "./config.js";
 import { parseDuration } from "./duration.js";
 
@@ -62,6 +62,7 @@ export const positiveDuration: z.ZodType<number, number | string> = duration.ref
 });
 
 export const hostPort: z.ZodType<HostPort, string> = parsed(parseHostPort);
+export const dnsName: z.ZodType<HostPort, string> = parsed(parseDnsName);
 
 export const port = z.int().min(0).max(65_535);
 export const count = z.int().min(0).max(4_294_967_295);

@@ -57,6 +57,7 @@ describe("defaults", () => {
       namespace: "default",
       trustDomain: "dev.selvage",
       id: "spiffe://dev.selvage/ns/default/sa/storefront",
+      zone: null,
     });
   });
 

@@ -31,6 +31,8 @@ export interface WorkloadOptions {
   namespace?: string | undefined;
   /** @defaultValue `"dev.selvage"` */
   trustDomain?: string | undefined;
+  /** The failure domain it is in. */
+  zone?: string | undefined;
 }
 
 export interface FederationOptions {
@@ -163,6 +165,10 @@ export interface RetryOptions {
   methods?: string[] | undefined;
   backoff?: BackoffOptions | undefined;
 }
+  /** @defaultValue none */
+  grpcStatuses?: number[] | undefined;
+  /** @defaultValue 65536 */
+  maxReplayBytes?: number | undefined;
 
 export interface BackoffOptions {
   /** @defaultValue `"25ms"` */
@@ -203,6 +209,10 @@ export interface BalancerOptions {
   decay?: Duration | undefined;
 }
 
+  /** @defaultValue `"prefer"` */
+  zones?: "prefer" | "ignore" | undefined;
+  /** @defaultValue 0.5 */
+  panicRatio?: number | undefined;
 export interface FailureAccrualOptions {
   /** @defaultValue 7 */
   consecutiveFailures?: number | undefined;

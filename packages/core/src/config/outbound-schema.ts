@@ -1,7 +1,19 @@
 import { parsePathPattern, refuseMethod, refuseSpiffeId } from "@selvage/policy";
 import { z } from "zod";
 import { refuseAuthority } from "./address.js";
-import { checked, count, duration, field, hostPort, port, positiveDuration, ratio, required, text } from "./field.js";
+import {
+  checked,
+  count,
+  dnsName,
+  duration,
+  field,
+  hostPort,
+  port,
+  positiveDuration,
+  ratio,
+  required,
+  text,
+} from "./field.js";
 
 export const defaultRoutePath = "/*";
 export const defaultWeight = 1;
@@ -31,6 +43,16 @@ const retry = z.strictObject({
     doc: "methods that may be sent again although the peer may have acted; what was provably unsent may always be",
     type: "list of text",
     default: ["GET", "HEAD", "OPTIONS", "TRACE"],
+  }),
+  grpcStatuses: field(z.array(z.int().min(1).max(16)), {
+    doc: "gRPC statuses after which another attempt is made, whatever the method: 14 is UNAVAILABLE",
+    type: "list of numbers",
+    default: [],
+  }),
+  maxReplayBytes: field(count.max(16_777_216), {
+    doc: "a request body beyond this is passed on without being kept, and can't be sent twice",
+    unit: "bytes",
+    default: 65_536,
   }),
   backoff: field(
     z.strictObject({
@@ -122,6 +144,15 @@ const settings = {
         default: "30ms",
       }),
       decay: field(positiveDuration, { doc: "in which a latency peak is forgotten (peak EWMA)", default: "10s" }),
+      zones: field(z.enum(["prefer", "ignore"]), {
+        doc: "`prefer`: endpoints of this workload's zone, while their load allows; `ignore`: all alike",
+        default: "prefer",
+      }),
+      panicRatio: field(z.number().min(0).max(1), {
+        doc: "when more than this share of the endpoints is ejected, all are used; 1: never",
+        unit: "ratio",
+        default: 0.5,
+      }),
     }),
     { doc: "picks the less loaded of two endpoints" },
   ),
@@ -169,11 +200,19 @@ const endpoint = z.strictObject({
   labels,
 });
 
+const list = z.array(z.union([hostPort, endpoint]));
+
+/** A file of endpoints: the same list, that may be empty. */
+export const endpointListSchema = list;
+
 const endpoints = z.union([
-  z.array(z.union([hostPort, endpoint])).min(1),
+  list.min(1),
   z
     .strictObject({
-      dns: field(hostPort, { doc: "name whose addresses are the endpoints", type: "host:port" }),
+      dns: field(dnsName, {
+        doc: "name whose addresses are the endpoints; `_mesh._tcp.name`, without a port, whose SRV records are",
+        type: "host:port",
+      }),
       file: field(text, { doc: "file that lists the endpoints, read anew when it changes", type: "path" }),
       local: field(z.literal(true), { doc: "found through the registry of this machine", type: "true" }),
     })

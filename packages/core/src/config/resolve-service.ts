@@ -1,6 +1,8 @@
 import { type PathPattern, parsePathPattern } from "@selvage/policy";
+import type { z } from "zod";
 import type {
   EndpointConfig,
+  EndpointProtocol,
   EndpointsConfig,
   RetryConfig,
   RouteConfig,
@@ -9,7 +11,7 @@ import type {
   ServiceSettings,
 } from "./config.js";
 import { defaultsOf } from "./fields.js";
-import { defaultRoutePath, defaultWeight, successRateSchema } from "./outbound-schema.js";
+import { defaultRoutePath, defaultWeight, type endpointListSchema, successRateSchema } from "./outbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
 import type { CheckedOptions } from "./schema.js";
 
@@ -17,6 +19,7 @@ type CheckedOutbound = NonNullable<CheckedOptions["outbound"]>;
 type CheckedService = NonNullable<CheckedOutbound["services"]>[string];
 type CheckedSettings = NonNullable<CheckedOutbound["defaults"]>;
 type CheckedRoute = NonNullable<CheckedSettings["routes"]>[number];
+type CheckedEndpoint = z.output<typeof endpointListSchema>[number];
 type FilledSettings = Filled<CheckedSettings>;
 
 /** One authority: what is said of it, over what is said of all. */
@@ -48,7 +51,12 @@ export function resolveSettings(defaults: CheckedSettings, own: CheckedSettings)
       minPerSecond: all.retryBudget.minPerSecond,
       ttlMs: all.retryBudget.ttl,
     },
-    balancer: { defaultRttMs: all.balancer.defaultRtt, decayMs: all.balancer.decay },
+    balancer: {
+      defaultRttMs: all.balancer.defaultRtt,
+      decayMs: all.balancer.decay,
+      zones: all.balancer.zones,
+      panicRatio: all.balancer.panicRatio,
+    },
     failureAccrual: {
       consecutiveFailures,
       minPenaltyMs: minPenalty,
@@ -66,9 +74,10 @@ function resolveSuccessRate(written: object): NonNullable<ServiceSettings["failu
 }
 
 function resolveRetry(retry: FilledSettings["retry"]): RetryConfig {
-  const { limit, perTryTimeout, statuses, methods, backoff } = retry;
-  const { min, max, jitter } = backoff;
-  return { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, backoff: { minMs: min, maxMs: max, jitter } };
+  const { limit, perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes } = retry;
+  const { min, max, jitter } = retry.backoff;
+  const backoff = { minMs: min, maxMs: max, jitter };
+  return { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes, backoff };
 }
 
 function resolveRoute(route: CheckedRoute, settings: FilledSettings): RouteConfig {
@@ -101,16 +110,22 @@ function resolveEndpoints(
     if (endpoints.dns !== undefined) return { kind: "dns", address: endpoints.dns };
     return endpoints.file !== undefined ? { kind: "file", file: absolute(endpoints.file) } : { kind: "local" };
   }
-  const list = endpoints.map((entry): EndpointConfig => {
-    const endpoint = "address" in entry ? entry : { address: entry };
-    return {
-      ...endpoint.address,
-      identity: endpoint.identity === undefined ? identity : endpoint.identity,
-      zone: endpoint.zone ?? null,
-      weight: endpoint.weight ?? defaultWeight,
-      protocol: endpoint.protocol ?? settings.protocol,
-      labels: Object.assign(Object.create(null), endpoint.labels),
-    };
-  });
-  return { kind: "list", list };
+  return { kind: "list", list: endpoints.map((entry) => resolveEndpoint(entry, identity, settings.protocol)) };
+}
+
+/** What is written of one endpoint, with what its service says where it says nothing. */
+export function resolveEndpoint(
+  entry: CheckedEndpoint,
+  identity: string | null,
+  protocol: EndpointProtocol,
+): EndpointConfig {
+  const endpoint = "address" in entry ? entry : { address: entry };
+  return {
+    ...endpoint.address,
+    identity: endpoint.identity === undefined ? identity : endpoint.identity,
+    zone: endpoint.zone ?? null,
+    weight: endpoint.weight ?? defaultWeight,
+    protocol: endpoint.protocol ?? protocol,
+    labels: Object.assign(Object.create(null), endpoint.labels),
+  };
 }

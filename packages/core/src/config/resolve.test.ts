@@ -65,6 +65,7 @@ describe("services", () => {
           b: { endpoints: { dns: "h:1" } },
           c: { endpoints: { file: "e.yaml" } },
           d: { endpoints: { local: true } },
+          e: { endpoints: { dns: "_mesh._tcp.h" } },
         },
       },
     }).outbound;
@@ -78,6 +79,7 @@ describe("services", () => {
     expect(services["b"]?.endpoints).toEqual({ kind: "dns", address: { host: "h", port: 1 } });
     expect(services["c"]?.endpoints).toEqual({ kind: "file", file: join(cwd, "e.yaml") });
     expect(services["d"]?.endpoints).toEqual({ kind: "local" });
+    expect(services["e"]?.endpoints).toEqual({ kind: "dns", address: { host: "_mesh._tcp.h", port: 0 } });
   });
 
   test("names of Object's properties are no services", () => {

@@ -34,7 +34,7 @@ export interface ResolveContext {
 export function resolveConfig(options: CheckedOptions, context: ResolveContext): MeshConfig {
   const all = overlay(defaults(), options) as Filled<CheckedOptions>;
   return {
-    workload: resolveWorkload(all.workload, options.workload?.name, context.cwd),
+    workload: resolveWorkload(all.workload, options.workload, context.cwd),
     stateDir: options.stateDir === undefined ? undefined : pathOf(context, ["stateDir"], options.stateDir),
     identity: resolveIdentity(options.identity ?? { source: "dev" }, all.workload.trustDomain, context),
     inbound: resolveInbound(all.inbound, options.inbound, context),
@@ -62,12 +62,18 @@ function pathOf(context: ResolveContext, keys: DocumentPath, path: string): stri
 
 function resolveWorkload(
   workload: { namespace: string; trustDomain: string },
-  given: string | undefined,
+  given: CheckedOptions["workload"],
   cwd: string,
 ): WorkloadConfig {
-  const name = given ?? packageName(cwd) ?? segmentOf(basename(resolve(cwd))) ?? "app";
+  const name = given?.name ?? packageName(cwd) ?? segmentOf(basename(resolve(cwd))) ?? "app";
   const { namespace, trustDomain } = workload;
-  return { name, namespace, trustDomain, id: `spiffe://${trustDomain}/ns/${namespace}/sa/${name}` };
+  return {
+    name,
+    namespace,
+    trustDomain,
+    id: `spiffe://${trustDomain}/ns/${namespace}/sa/${name}`,
+    zone: given?.zone ?? null,
+  };
 }
 
 /** The name in the nearest package.json, without its scope. */

@@ -27,6 +27,7 @@ export const meshSchema = z.strictObject({
       }),
       namespace: field(segment, { doc: "namespace in its identity", default: "default" }),
       trustDomain: field(checked(refuseTrustDomain), { doc: "trust domain of its identity", default: "dev.selvage" }),
+      zone: field(text, { doc: "failure domain that it is in, as endpoints name theirs; see `balancer.zones`" }),
     }),
     { doc: "who this is: `spiffe://<trustDomain>/ns/<namespace>/sa/<name>`" },
   ),

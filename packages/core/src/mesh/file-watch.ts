@@ -32,6 +32,11 @@ export function watchFile(path: string, onChange: () => void, intervalMs = 1_000
 }
 
 function mark(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat ? `${stat.ino} ${stat.mtimeMs} ${stat.size}` : "";
+  try {
+    const { ino, mtimeMs, size } = statSync(path);
+    return `${ino} ${mtimeMs} ${size}`;
+  } catch (error) {
+    // Not there, or not for us to see, which may change like its content.
+    return (error as NodeJS.ErrnoException).code ?? "";
+  }
 }

@@ -100,6 +100,7 @@ export class MeshRuntime {
       config,
       registry,
       factory: (settings) => this.#transports.factory(settings.connectTimeoutMs),
+      log,
     });
     this.#targets = new TargetTable(
       source,

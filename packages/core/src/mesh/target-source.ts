@@ -1,12 +1,18 @@
 import type { EndpointFactory } from "../balancer/endpoint.js";
-import type { EndpointConfig, MeshConfig, ServiceConfig, ServiceSettings } from "../config/config.js";
+import type { MeshConfig, ServiceConfig, ServiceSettings } from "../config/config.js";
 import type { LocalRegistry } from "../registry/local-registry.js";
 import { compileRetryPolicy } from "../resilience/retry-policy.js";
+import { DnsResolver } from "../resolver/dns-resolver.js";
+import { endpointAddress } from "../resolver/endpoint-address.js";
+import { FileResolver } from "../resolver/file-resolver.js";
 import { ListResolver } from "../resolver/list-resolver.js";
-import type { EndpointAddress, Resolver } from "../resolver/resolver.js";
+import { LoggedResolver } from "../resolver/logged-resolver.js";
+import type { Resolver } from "../resolver/resolver.js";
 import type { Route } from "../router/route.js";
+import { systemClock } from "../runtime/clock.js";
 import type { TargetConfig } from "../target/target.js";
 import type { TargetSource } from "../target/target-table.js";
+import type { Log } from "./log.js";
 
 export interface TargetSourceParts {
   readonly config: MeshConfig;
@@ -14,6 +20,7 @@ export interface TargetSourceParts {
   readonly registry: LocalRegistry | null;
   /** Makes the transports of one authority. */
   readonly factory: (settings: ServiceSettings) => EndpointFactory;
+  readonly log: Log;
 }
 
 /**
@@ -93,11 +100,16 @@ function targetConfig(
 function resolverOf(parts: TargetSourceParts, authority: string, service: ServiceConfig | null): Resolver | null {
   const endpoints = service?.endpoints ?? null;
   if (endpoints === null || endpoints.kind === "local") return parts.registry?.resolver(authority) ?? null;
-  if (endpoints.kind === "list") return new ListResolver(endpoints.list.map(addressOf));
-  throw new Error(`outbound.services.${authority}.endpoints: ${endpoints.kind} is not supported yet`);
-}
-
-function addressOf(endpoint: EndpointConfig): EndpointAddress {
-  const { host, port, identity, weight, zone, protocol, labels } = endpoint;
-  return { host, port, identity, weight, attributes: { ...labels, protocol }, ...(zone !== null && { zone }) };
+  const { identity, protocol } = service!;
+  switch (endpoints.kind) {
+    case "list":
+      return new ListResolver(endpoints.list.map(endpointAddress));
+    case "dns": {
+      const { host: name, port } = endpoints.address;
+      const dns = new DnsResolver({ name, port, identity, attributes: { protocol }, clock: systemClock });
+      return new LoggedResolver(dns, authority, parts.log);
+    }
+    case "file":
+      return new LoggedResolver(new FileResolver({ file: endpoints.file, identity, protocol }), authority, parts.log);
+  }
 }

@@ -20,10 +20,6 @@ export interface RetryPolicy {
 }
 
 export interface RetryPolicyOptions extends RetryConfig {
-  /** @defaultValue none */
-  readonly grpcStatuses?: readonly number[];
-  /** @defaultValue 65536 (Linkerd's) */
-  readonly maxReplayBytes?: number;
   /** @defaultValue 5000 */
   readonly maxRetryAfterMs?: number;
 }
@@ -31,12 +27,14 @@ export interface RetryPolicyOptions extends RetryConfig {
 /** Methods that are safe (RFC 9110, section 9.2.1): repeating them changes nothing. */
 export const safeMethods: readonly string[] = Object.freeze(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
-/** One retry of what certainly had no effect and of gateway errors to safe methods; Linkerd's limit and backoff. */
+/** One retry of what certainly had no effect and of gateway errors to safe methods; Linkerd's limit, backoff and 64 KiB. */
 export const retryDefaults: RetryConfig = Object.freeze({
   limit: 1,
   perTryTimeoutMs: 0,
   statuses: Object.freeze([502, 503, 504]),
   methods: safeMethods,
+  grpcStatuses: Object.freeze([]),
+  maxReplayBytes: 65_536,
   backoff: Object.freeze({ minMs: 25, maxMs: 250, jitter: 1 }),
 });
 
@@ -44,7 +42,7 @@ export function compileRetryPolicy(options: RetryPolicyOptions = retryDefaults):
   const retriesStatus = new Uint8Array(600);
   for (const status of options.statuses) retriesStatus[status] = 1;
   const retriesGrpcStatus = new Uint8Array(17);
-  for (const status of options.grpcStatuses ?? []) retriesGrpcStatus[status] = 1;
+  for (const status of options.grpcStatuses) retriesGrpcStatus[status] = 1;
   return Object.freeze({
     limit: options.limit,
     perTryTimeoutMs: options.perTryTimeoutMs,
@@ -52,7 +50,7 @@ export function compileRetryPolicy(options: RetryPolicyOptions = retryDefaults):
     retriesGrpcStatus,
     methods: options.methods,
     backoff: options.backoff,
-    maxReplayBytes: options.maxReplayBytes ?? 65_536,
+    maxReplayBytes: options.maxReplayBytes,
     maxRetryAfterMs: options.maxRetryAfterMs ?? 5_000,
   });
 }
