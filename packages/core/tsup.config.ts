@@ -1,7 +1,7 @@
 import { defineConfig } from "tsup";
 
 export default defineConfig({
-  entry: ["src/index.ts", "src/spi.ts", "src/testing.ts"],
+  entry: ["src/index.ts", "src/grpc.ts", "src/spi.ts", "src/testing.ts"],
   format: ["esm"],
   target: "node20",
   dts: true,

@@ -17,10 +17,10 @@ export const meshErrors = Object.freeze({
   SELVAGE_ERR_UNKNOWN_SERVICE: { status: 502, grpcStatus: 14 },
   /** The authority has routes, and none matches. */
   SELVAGE_ERR_NO_ROUTE: { status: 404, grpcStatus: 5 },
-  /** The authority has no endpoint, and none appeared in time. */
-  SELVAGE_ERR_NO_ENDPOINT: { status: 504, grpcStatus: 4 },
+  /** The authority has no endpoint, and none appeared in time. To gRPC clients that is UNAVAILABLE: nothing was sent. */
+  SELVAGE_ERR_NO_ENDPOINT: { status: 504, grpcStatus: 14 },
   /** There are endpoints, and none became ready in time. */
-  SELVAGE_ERR_FAIL_FAST: { status: 504, grpcStatus: 4 },
+  SELVAGE_ERR_FAIL_FAST: { status: 504, grpcStatus: 14 },
   /** The time for the whole exchange, retries included, is over. */
   SELVAGE_ERR_DEADLINE: { status: 504, grpcStatus: 4 },
   /** The time for one attempt is over. */

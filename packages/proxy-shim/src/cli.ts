@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import type { MeshOptions } from "@selvage/core/spi";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { run } from "./run.js";
 import { startShim } from "./shim.js";
 
@@ -9,6 +9,7 @@ interface Flags {
   readonly name?: string;
   readonly namespace?: string;
   readonly app?: string;
+  readonly appProtocol?: "h1" | "h2";
   readonly port?: number;
   readonly outboundPort?: number;
   readonly adminPort?: number;
@@ -56,6 +57,12 @@ function withFlags(command: Command): Command {
     .option("-n, --name <name>", "the workload's name")
     .option("--namespace <namespace>", "the workload's namespace")
     .option("-a, --app <address>", "where the program listens: PORT or HOST:PORT")
+    .addOption(
+      new Option("--app-protocol <protocol>", "what the program speaks: h1, or h2 for gRPC (default: h1)").choices([
+        "h1",
+        "h2",
+      ]),
+    )
     .option("--port <port>", "the mesh port", portNumber)
     .option("--outbound-port <port>", "the loopback port for outbound requests", portNumber)
     .option("--admin-port <port>", "the admin port", portNumber);
@@ -65,9 +72,10 @@ function shimOptions(flags: Flags) {
   const { name, namespace } = flags;
   const options: MeshOptions = {
     ...((name ?? namespace) !== undefined && { workload: { ...(name && { name }), ...(namespace && { namespace }) } }),
-    ...((flags.app ?? flags.port) !== undefined && {
+    ...((flags.app ?? flags.appProtocol ?? flags.port) !== undefined && {
       inbound: {
         ...(flags.app !== undefined && { app: flags.app.includes(":") ? flags.app : `127.0.0.1:${flags.app}` }),
+        ...(flags.appProtocol !== undefined && { appProtocol: flags.appProtocol }),
         ...(flags.port !== undefined && { port: flags.port }),
       },
     }),

@@ -40,7 +40,9 @@ export async function startShim({ options, file, inbound = true, announce = true
   });
   const listening = await runtime.listen(outbound, "127.0.0.1", config.outbound.port, "outbound.port");
 
-  const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), { protocol: "h1" });
+  const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), {
+    protocol: config.inbound.appProtocol,
+  });
   const port = inbound ? await runtime.openPort(app) : null;
   if (announce) port?.announce();
 

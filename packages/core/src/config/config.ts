@@ -1,6 +1,6 @@
 import type { PolicyDefault, RateLimitDocument, RuleDocument } from "@selvage/policy";
 
-/** What traffic to a plain endpoint is spoken in. Meshed endpoints always get HTTP/2. */
+/** What is spoken without TLS: HTTP/1.1, or HTTP/2 by prior knowledge. Meshed endpoints always get HTTP/2. */
 export type EndpointProtocol = "h1" | "h2";
 
 /** A host (name, IPv4, or IPv6 without brackets) and a port. */
@@ -86,6 +86,8 @@ export interface InboundConfig {
   readonly port: number;
   /** Where the shim finds its app; the library does not use it. */
   readonly app: HostPort;
+  /** What the shim speaks to it. */
+  readonly appProtocol: EndpointProtocol;
   /** What others are told to connect to; `null`: the address that was bound. */
   readonly advertise: HostPort | null;
   readonly policy: PolicyConfig;
@@ -151,9 +153,9 @@ export interface ServiceConfig extends ServiceSettings {
 
 export type EndpointsConfig =
   | { readonly kind: "list"; readonly list: readonly EndpointConfig[] }
+  /** A port of 0: the name is that of SRV records. */
   | { readonly kind: "dns"; readonly address: HostPort }
   | { readonly kind: "file"; readonly file: string }
-  /** A port of 0: the name is that of SRV records. */
   | { readonly kind: "local" };
 
 export interface EndpointConfig {
@@ -176,12 +178,12 @@ export interface RetryConfig {
   readonly statuses: readonly number[];
   /** Methods that may be retried after the peer may have acted. What was provably unsent may be retried whatever the method. */
   readonly methods: readonly string[];
-  readonly backoff: BackoffConfig;
-}
   /** gRPC statuses that are retried. Naming one is consent to repeat gRPC requests that failed that way. */
   readonly grpcStatuses: readonly number[];
   /** A request body beyond this is passed on and not kept: it can't be sent twice. */
   readonly maxReplayBytes: number;
+  readonly backoff: BackoffConfig;
+}
 
 export interface BackoffConfig {
   readonly minMs: number;
@@ -227,12 +229,12 @@ export interface BalancerConfig {
   /** What an endpoint is taken to need before it was measured. */
   readonly defaultRttMs: number;
   readonly decayMs: number;
-}
-
   /** Whether endpoints of the workload's own zone come first, while their load allows. */
   readonly zones: "prefer" | "ignore";
   /** When more than this share of the endpoints is ejected, all are used. 1: never. */
   readonly panicRatio: number;
+}
+
 export interface FailureAccrualConfig {
   /** Failures in a row that eject an endpoint. 0: never. */
   readonly consecutiveFailures: number;

@@ -11,6 +11,10 @@ export const inboundSchema = z.strictObject({
   host: field(text, { doc: "address that the mesh port is bound to", default: "0.0.0.0" }),
   port: field(port, { doc: "mesh port of the shim; 0 takes a free one", unit: "port", default: 4143 }),
   app: field(hostPort, { doc: "where the shim finds its app", type: "host:port", default: "127.0.0.1:8080" }),
+  appProtocol: field(z.enum(["h1", "h2"]), {
+    doc: "what the shim speaks to its app: HTTP/1.1, or HTTP/2 without TLS (gRPC servers need `h2`)",
+    default: "h1",
+  }),
   advertise: field(hostPort, {
     doc: "what others are told to connect to",
     type: "host:port",

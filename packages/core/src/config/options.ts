@@ -85,6 +85,8 @@ export interface InboundOptions {
   port?: number | undefined;
   /** Where the shim finds its app. @defaultValue `"127.0.0.1:8080"` */
   app?: string | undefined;
+  /** What the shim speaks to its app. @defaultValue `"h1"` */
+  appProtocol?: EndpointProtocol | undefined;
   /** `host:port` that others are told to connect to. */
   advertise?: string | undefined;
   policy?: PolicyOptions | undefined;
@@ -163,12 +165,12 @@ export interface RetryOptions {
   statuses?: number[] | undefined;
   /** @defaultValue `["GET", "HEAD", "OPTIONS", "TRACE"]` */
   methods?: string[] | undefined;
-  backoff?: BackoffOptions | undefined;
-}
   /** @defaultValue none */
   grpcStatuses?: number[] | undefined;
   /** @defaultValue 65536 */
   maxReplayBytes?: number | undefined;
+  backoff?: BackoffOptions | undefined;
+}
 
 export interface BackoffOptions {
   /** @defaultValue `"25ms"` */
@@ -207,12 +209,12 @@ export interface BalancerOptions {
   defaultRtt?: Duration | undefined;
   /** @defaultValue `"10s"` */
   decay?: Duration | undefined;
-}
-
   /** @defaultValue `"prefer"` */
   zones?: "prefer" | "ignore" | undefined;
   /** @defaultValue 0.5 */
   panicRatio?: number | undefined;
+}
+
 export interface FailureAccrualOptions {
   /** @defaultValue 7 */
   consecutiveFailures?: number | undefined;

@@ -157,7 +157,7 @@ function resolveInbound(
   options: CheckedOptions["inbound"],
   context: ResolveContext,
 ): InboundConfig {
-  const { host, port, app, maxInFlight, plaintext } = inbound;
+  const { host, port, app, appProtocol, maxInFlight, plaintext } = inbound;
   const policy: PolicyConfig = {
     default: inbound.policy.default,
     file:
@@ -166,7 +166,8 @@ function resolveInbound(
     rateLimit: (options?.policy?.rateLimit ?? null) as RateLimitDocument | null,
   };
   const probes = { paths: inbound.probes.paths };
-  return { host, port, app, advertise: options?.advertise ?? null, policy, maxInFlight, probes, plaintext };
+  const advertise = options?.advertise ?? null;
+  return { host, port, app, appProtocol, advertise, policy, maxInFlight, probes, plaintext };
 }
 
 function resolveOutbound(
