@@ -13,9 +13,7 @@ import {
 } from "@selvage/http2";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-
-const seconds = 5;
-const run = { interruptAfterTimeLimit: seconds * 1000, numRuns: 1_000_000 };
+import { holds } from "./holds.js";
 
 // Messages that are nearly right: parts that parsers are known to disagree about, and then some random damage.
 
@@ -322,7 +320,8 @@ afterAll(() => {
 describe("requests", () => {
   test("mean what they mean to node:http, or are refused", async () => {
     let accepted = 0;
-    await fc.assert(
+    await holds(
+      "mean what they mean to node:http, or are refused",
       fc.asyncProperty(requestText, async (text) => {
         const [ours, theirs] = [await readBy(own, text), await readBy(node, text)];
         const complete = ours.read.filter((message) => message.complete);
@@ -336,20 +335,19 @@ describe("requests", () => {
         if (!ours.refused && !/^Connection/im.test(text))
           expect(theirs.read.length).toBeLessThanOrEqual(ours.read.length);
       }),
-      run,
     );
     expect(accepted).toBeGreaterThan(20);
-  }, 60_000);
+  });
 
   test("mean the same however they are cut into chunks", async () => {
-    await fc.assert(
+    await holds(
+      "mean the same however they are cut into chunks",
       fc.asyncProperty(requestText, fc.array(fc.nat(2000), { maxLength: 8 }), async (text, places) => {
         const [whole, pieces] = [await readBy(own, text), await readPieces(cut(text, places))];
         expect(pieces).toEqual(whole);
       }),
-      run,
     );
-  }, 60_000);
+  });
 
   /** Each piece in a read of its own. */
   async function readPieces(pieces: string[]) {
@@ -420,7 +418,8 @@ describe("responses", () => {
 
   test("mean what they mean to node:http, or are refused", async () => {
     let accepted = 0;
-    await fc.assert(
+    await holds(
+      "mean what they mean to node:http, or are refused",
       fc.asyncProperty(responseText, async (generated) => {
         text = generated;
         const [ours, theirs] = [await readByOwn(), await readByNode()];
@@ -428,10 +427,9 @@ describe("responses", () => {
         accepted++;
         expect(ours).toEqual(theirs);
       }),
-      run,
     );
     expect(accepted).toBeGreaterThan(20);
-  }, 60_000);
+  });
 });
 
 describe("what is written", () => {
@@ -446,7 +444,8 @@ describe("what is written", () => {
 
   test("as a request is read by node:http as exactly one request with these headers, or isn't written", async () => {
     let sent = 0;
-    await fc.assert(
+    await holds(
+      "as a request is read by node:http as exactly one request with these headers, or isn't written",
       fc.asyncProperty(
         headers,
         fc.oneof(fc.constant("/"), value),
@@ -470,8 +469,7 @@ describe("what is written", () => {
           if (!expected.includes("cookie")) expect(read).toEqual(["host", "a", ...expected]);
         },
       ),
-      run,
     );
     expect(sent).toBeGreaterThan(20);
-  }, 60_000);
+  });
 });

@@ -23,8 +23,7 @@ import {
   settings,
   windowUpdate,
 } from "../../packages/http2/src/h2/test-peer.js";
-
-const budget = { interruptAfterTimeLimit: 5_000, markInterruptAsFailure: false, numRuns: 100_000 };
+import { holds } from "./holds.js";
 
 const text = (unit: string, maxLength: number) =>
   fc.string({ unit: fc.constantFrom(...unit), minLength: 1, maxLength });
@@ -43,9 +42,10 @@ const step = fc.oneof(
 );
 
 describe("HPACK", () => {
-  it("what is encoded is decoded, block after block, through every change of the table's size", () => {
+  it("what is encoded is decoded, block after block, through every change of the table's size", async () => {
     const buffer = Buffer.alloc(262_144);
-    fc.assert(
+    await holds(
+      "what is encoded is decoded, block after block, through every change of the table's size",
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const encoder = new HpackEncoder();
         const decoder = new HpackDecoder(4_096);
@@ -61,13 +61,13 @@ describe("HPACK", () => {
           expect(encoder.entries).toBe(decoder.entries);
         }
       }),
-      budget,
     );
   });
 
-  it("Huffman coding is undone by decoding, and random input never breaks out", () => {
+  it("Huffman coding is undone by decoding, and random input never breaks out", async () => {
     const buffer = Buffer.alloc(4_096);
-    fc.assert(
+    await holds(
+      "Huffman coding is undone by decoding, and random input never breaks out",
       fc.property(fc.uint8Array({ maxLength: 500 }), (bytes) => {
         const plain = Buffer.from(bytes).toString("latin1");
         const end = huffmanEncode(plain, buffer, 0);
@@ -76,19 +76,18 @@ describe("HPACK", () => {
         const length = huffmanDecode(Buffer.from(bytes), 0, bytes.length);
         expect(length).toBeLessThanOrEqual((bytes.length * 8) / 5);
       }),
-      budget,
     );
   });
 
-  it("random blocks are decoded or refused, within the table's bounds", () => {
-    fc.assert(
+  it("random blocks are decoded or refused, within the table's bounds", async () => {
+    await holds(
+      "random blocks are decoded or refused, within the table's bounds",
       fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 10 }), (blocks) => {
         const decoder = new HpackDecoder(4_096);
         const sink = { field() {} };
         for (const bytes of blocks) decoder.decode(Buffer.from(bytes), 0, bytes.length, sink);
         expect(decoder.entries).toBeLessThanOrEqual(128);
       }),
-      budget,
     );
   });
 });
@@ -133,7 +132,8 @@ async function turns(count: number): Promise<void> {
 
 describe("sessions", () => {
   it("a server takes any bytes without throwing, ends when told to, and keeps nothing", async () => {
-    await fc.assert(
+    await holds(
+      "a server takes any bytes without throwing, ends when told to, and keeps nothing",
       fc.asyncProperty(script, cuts, fc.boolean(), async (bytes, at, greeted) => {
         const ticker = new HandTicker();
         const [ours, theirs] = duplexPair();
@@ -151,12 +151,12 @@ describe("sessions", () => {
         await turns(6);
         expect([session.closed, closed, session.streams.size, ticker.running]).toEqual([true, 1, 0, 0]);
       }),
-      budget,
     );
   });
 
   it("a client takes any bytes without throwing, and every request ends exactly once", async () => {
-    await fc.assert(
+    await holds(
+      "a client takes any bytes without throwing, and every request ends exactly once",
       fc.asyncProperty(script, cuts, async (bytes, at) => {
         const ticker = new HandTicker();
         const [ours, theirs] = duplexPair();
@@ -178,11 +178,10 @@ describe("sessions", () => {
         expect(watcher.events.filter((event) => event === "closed").length).toBe(1);
         expect([session.active, session.streams.size, ticker.running]).toEqual([0, 0, 0]);
       }),
-      budget,
     );
   });
 
-  it("frames are the same however reads cut them", () => {
+  it("frames are the same however reads cut them", async () => {
     const read = (pieces: Buffer[]): string[] => {
       const seen: string[] = [];
       let body = "";
@@ -208,11 +207,11 @@ describe("sessions", () => {
       for (const piece of pieces) reader.read(piece);
       return seen;
     };
-    fc.assert(
+    await holds(
+      "frames are the same however reads cut them",
       fc.property(script, fc.array(fc.nat(20), { maxLength: 40 }), (bytes, at) => {
         expect(read(cut(bytes, at))).toEqual(read([bytes]));
       }),
-      budget,
     );
   });
 });
