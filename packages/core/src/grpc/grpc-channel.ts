@@ -1,7 +1,7 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
 import { createGrpcChannelOptions } from "@selvage/http2/grpc";
-import { MeshExchange } from "../exchange.js";
 import { type Mesh, runtimeOf } from "../mesh/mesh.js";
+import { newOutboundExchange } from "../mesh/request-context.js";
 
 /** What the constructors of grpc-js clients take. */
 export type GrpcChannelArguments = [address: string, credentials: ChannelCredentials, options: ClientOptions];
@@ -16,7 +16,7 @@ export type GrpcChannelArguments = [address: string, credentials: ChannelCredent
  */
 export function grpcChannel(mesh: Mesh, authority: string, options: ClientOptions = {}): GrpcChannelArguments {
   const channel = createGrpcChannelOptions(runtimeOf(mesh).outbound, {
-    newExchange: () => new MeshExchange("outbound"),
+    newExchange: newOutboundExchange,
   });
   return [authority, credentials.createInsecure(), { ...options, ...channel }];
 }

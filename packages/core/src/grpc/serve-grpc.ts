@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import type { Server as GrpcServer } from "@grpc/grpc-js";
 import { AppExit } from "@selvage/http2/node";
 import { type Mesh, runtimeOf } from "../mesh/mesh.js";
+import { RequestContextExit } from "../mesh/request-context.js";
 import { serveHttp } from "../mesh/serve-http.js";
 import { GrpcOrAppExit } from "./grpc-or-app-exit.js";
 
@@ -14,7 +15,7 @@ import { GrpcOrAppExit } from "./grpc-or-app-exit.js";
  */
 export function serveGrpc(mesh: Mesh, server: GrpcServer, listener: RequestListener = refuse): Server {
   const http = createServer(listener);
-  const exit = new GrpcOrAppExit(server, new AppExit(http));
+  const exit = new GrpcOrAppExit(server, new RequestContextExit(new AppExit(http)));
   serveHttp(runtimeOf(mesh), http, exit);
   http.on("close", () => exit.closeGrpc());
   return http;
