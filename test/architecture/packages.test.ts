@@ -43,8 +43,14 @@ function read(path: string): Source {
 const sources = new Map<string, Source[]>(
   Object.keys(mayImport).map((name) => [name, walk(join(root, "packages", name, "src")).map(read)]),
 );
-const shipped = [...sources.values()].flat().filter((source) => !source.path.endsWith(".test.ts"));
 const shown = (path: string) => relative(root, path);
+/** The entries that give fakes to others' tests, and what only they and tests may load. */
+const isTestingEntry = (path: string) => /^packages\/[^/]+\/src\/testing\.ts$/.test(shown(path));
+const isTestSupport = (path: string) =>
+  isTestingEntry(path) || /\/(fixtures|testing)\/|\/(test|testing)-[^/]+\.ts$|-fakes\.ts$/.test(shown(path));
+const code = [...sources.values()].flat().filter((source) => !source.path.endsWith(".test.ts"));
+const shipped = code.filter((source) => !isTestSupport(source.path));
+const resolved = (source: Source, from: string) => resolve(dirname(source.path), from.replace(/\.js$/, ".ts"));
 
 describe("the packages", () => {
   test.each(Object.keys(mayImport))("%s imports only the packages below it", (name) => {
@@ -59,11 +65,9 @@ describe("the packages", () => {
 
   test("have no import cycle at run time", () => {
     const graph = new Map(
-      shipped.map((source) => [
+      code.map((source) => [
         source.path,
-        source.imports
-          .filter((from) => from.startsWith("."))
-          .map((from) => resolve(dirname(source.path), from.replace(/\.js$/, ".ts"))),
+        source.imports.filter((from) => from.startsWith(".")).map((from) => resolved(source, from)),
       ]),
     );
     const done = new Set<string>();
@@ -80,26 +84,43 @@ describe("the packages", () => {
     for (const path of graph.keys()) visit(path, []);
     expect(cycles).toEqual([]);
   });
+
+  test("ship nothing that is made for tests", () => {
+    const wrong = shipped.flatMap((source) =>
+      [...source.imports, ...source.typeImports]
+        .filter((from) => /^@selvage\/[^/]+\/testing$/.test(from) || isTestSupport(resolved(source, from)))
+        .map((from) => `${shown(source.path)} imports ${from}`),
+    );
+    expect(wrong).toEqual([]);
+  });
 });
 
 describe("source files", () => {
   test("stay under 400 lines", () => {
-    const long = shipped.filter((source) => source.lines.length > 401).map((source) => `${shown(source.path)}: ${source.lines.length}`);
+    const long = shipped
+      .filter((source) => source.lines.length > 401)
+      .map((source) => `${shown(source.path)}: ${source.lines.length}`);
     expect(long).toEqual([]);
   });
 
   test("have names that say something", () => {
-    const odd = shipped.map((source) => shown(source.path)).filter((path) => /\/(utils?|helpers?|common|misc|managers?|impl|base)(\.|\/)/.test(path));
+    const odd = shipped
+      .map((source) => shown(source.path))
+      .filter((path) => /\/(utils?|helpers?|common|misc|managers?|impl|base)(\.|\/)/.test(path));
     expect(odd).toEqual([]);
   });
 
   test("export by name: no default exports, no export *", () => {
-    const wrong = shipped.filter((source) => source.lines.some((line) => /^export (default|\*)/.test(line))).map((source) => shown(source.path));
+    const wrong = shipped
+      .filter((source) => source.lines.some((line) => /^export (default|\*)/.test(line)))
+      .map((source) => shown(source.path));
     expect(wrong).toEqual([]);
   });
 
   test("have no top-level await, so that CommonJS can require them", () => {
-    const wrong = shipped.filter((source) => source.lines.some((line) => /^(const .*= )?await /.test(line))).map((source) => shown(source.path));
+    const wrong = shipped
+      .filter((source) => source.lines.some((line) => /^(const .*= )?await /.test(line)))
+      .map((source) => shown(source.path));
     expect(wrong).toEqual([]);
   });
 });
@@ -122,6 +143,10 @@ describe("the data path", () => {
 });
 
 describe("the shim", () => {
+  test("stays under 100 lines, because it is only core with other ends", () => {
+    expect(readFileSync(join(root, "packages/proxy-shim/src/shim.ts"), "utf8").split("\n").length).toBeLessThan(101);
+  });
+
   test("loads neither node:http, node:http2 nor undici", () => {
     const entry = join(root, "packages/proxy-shim/src/shim.ts");
     const seen = new Set<string>();
@@ -140,7 +165,7 @@ describe("the shim", () => {
       seen.add(path);
       for (const from of read(path).imports) {
         if (/^(node:)?https?2?$|^undici/.test(from)) loaded.push(`${shown(path)} loads ${from}`);
-        if (from.startsWith(".")) visit(resolve(dirname(path), from.replace(/\.js$/, ".ts")));
+        if (from.startsWith(".")) visit(resolved(read(path), from));
         else if (entries[from]) visit(join(root, entries[from]));
       }
     };
