@@ -3,6 +3,7 @@ import { errorReason } from "../errors.js";
 import type { Direction, MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import type { Clock } from "../runtime/clock.js";
+import type { ProcessHold } from "../runtime/process-hold.js";
 import { grpcStatusOf, isFailure, isGrpcRequest, noGrpcStatus } from "../telemetry/classification.js";
 import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { Meter } from "../telemetry/meter.js";
@@ -15,6 +16,8 @@ export interface MeasureParts {
   readonly metrics: MeshMetrics;
   /** What this workload is called, in inbound series. */
   readonly serverAddress: string;
+  /** Held while there is anything in flight. */
+  readonly hold?: ProcessHold;
 }
 
 /**
@@ -36,7 +39,9 @@ export class MeasureLayer implements Layer {
 
 class MeasureService implements Service {
   readonly clock: Clock;
-  readonly active: GaugeSeries;
+  readonly #active: GaugeSeries;
+  readonly #hold: ProcessHold | null;
+  #inFlight = 0;
   readonly #inner: Service;
   readonly #direction: Direction;
   readonly #metrics: MeshMetrics;
@@ -46,7 +51,8 @@ class MeasureService implements Service {
   constructor(inner: Service, parts: MeasureParts) {
     const { metrics, direction } = parts;
     this.clock = parts.clock;
-    this.active = (direction === "outbound" ? metrics.clientActive : metrics.serverActive).with();
+    this.#hold = parts.hold ?? null;
+    this.#active = (direction === "outbound" ? metrics.clientActive : metrics.serverActive).with();
     this.#inner = inner;
     this.#direction = direction;
     this.#metrics = metrics;
@@ -56,8 +62,15 @@ class MeasureService implements Service {
 
   call(x: MeshExchange, sink: Sink): void {
     x.startedAt = this.clock.now();
-    this.active.add(1);
+    this.#active.add(1);
+    if (this.#inFlight++ === 0 && this.#hold !== null) this.#hold.hold();
     this.#inner.call(x, new MeasureSink(x, sink, this));
+  }
+
+  /** An exchange is over. */
+  ended(): void {
+    this.#active.add(-1);
+    if (--this.#inFlight === 0 && this.#hold !== null) this.#hold.release();
   }
 
   meterOf(x: MeshExchange): Meter {
@@ -102,7 +115,7 @@ class MeasureSink implements Sink {
   onEnd(trailers: HeaderList | null): void {
     const x = this.#x;
     if (this.#grpc && this.#grpcStatus === noGrpcStatus) this.#grpcStatus = grpcStatusOf(trailers);
-    this.#service.active.add(-1);
+    this.#service.ended();
     const meter = this.#service.meterOf(x);
     meter.answered(x.method, x.version, this.#status, this.#grpc, this.#grpcStatus, this.#seconds());
     this.#next.onEnd(trailers);
@@ -110,7 +123,7 @@ class MeasureSink implements Sink {
 
   onError(error: ExchangeError): void {
     const x = this.#x;
-    this.#service.active.add(-1);
+    this.#service.ended();
     x.error = error;
     const meter = this.#service.meterOf(x);
     const seconds = this.#seconds();

@@ -10,6 +10,7 @@ import type { MeshOptions } from "../config/options.js";
 import { redactConfig } from "../config/redact.js";
 import { LocalRegistry, type Registration } from "../registry/local-registry.js";
 import { systemClock } from "../runtime/clock.js";
+import { ProcessHold } from "../runtime/process-hold.js";
 import { systemRandom } from "../runtime/random.js";
 import { TimerWheel } from "../runtime/timer-wheel.js";
 import { inboundStack } from "../stack/inbound.js";
@@ -120,6 +121,7 @@ export class MeshRuntime {
       random,
       metrics,
       targets: this.#targets,
+      hold: new ProcessHold(),
       ...(config.telemetry.traces ? {} : { trace: null }),
     });
     this.#closers.push(new IdentityMetrics(metrics.registry, identity, clock, log).close);
@@ -298,6 +300,8 @@ export class MeshRuntime {
       }),
     });
     const bound = await this.listen(this.#admin, admin.host, admin.port, "admin.port");
+    // Somebody who may look at a program is no reason for it to go on.
+    this.#admin.unref();
     this.#adminAddress = `http://${reachable(bound)}`;
   }
 }

@@ -158,6 +158,7 @@ export class LocalRegistry {
     if (key === watched.last) return;
     watched.last = key;
     watched.listener.onUpdate(found.map(endpointOf));
+    if (found.length === 0) watched.listener.onFailure(new Error(nobody(entries)));
   }
 
   #read(): RegistryEntry[] {
@@ -182,6 +183,12 @@ export class LocalRegistry {
     }
     return entries;
   }
+}
+
+function nobody(entries: readonly RegistryEntry[]): string {
+  const served = [...new Set(entries.map((entry) => entry.authority))].sort();
+  const known = served.length > 0 ? `what is served: ${served.join(", ")}` : "nothing is served";
+  return `nobody on this machine serves it (${known}); start it, or add it to outbound.services`;
 }
 
 function endpointOf(entry: RegistryEntry): EndpointAddress {

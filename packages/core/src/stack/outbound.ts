@@ -11,6 +11,7 @@ import { RouteLayer, type TargetLookup } from "../layers/route.js";
 import { TraceLayer } from "../layers/trace.js";
 import { TrackLayer } from "../layers/track.js";
 import type { Clock } from "../runtime/clock.js";
+import type { ProcessHold } from "../runtime/process-hold.js";
 import type { Random } from "../runtime/random.js";
 import type { TimerWheel } from "../runtime/timer-wheel.js";
 import type { MeshMetrics } from "../telemetry/mesh-metrics.js";
@@ -21,6 +22,8 @@ export interface OutboundParts {
   readonly random: Random;
   readonly metrics: MeshMetrics;
   readonly targets: TargetLookup;
+  /** Held while there is anything in flight. */
+  readonly hold?: ProcessHold;
   /** Instead of the one that looks for OpenTelemetry's global tracer; `null` for none. */
   readonly trace?: TraceLayer | null;
 }
@@ -32,7 +35,13 @@ export function outboundLayers(parts: OutboundParts): readonly Layer[] {
     // Outermost, so that everything below reports failures as errors, and only the application sees responses made of them.
     new RescueLayer(),
     // Above whatever may fail or repeat: one request of the application is one observation.
-    new MeasureLayer({ direction: "outbound", clock: parts.clock, metrics: parts.metrics, serverAddress: "" }),
+    new MeasureLayer({
+      direction: "outbound",
+      clock: parts.clock,
+      metrics: parts.metrics,
+      serverAddress: "",
+      ...(parts.hold && { hold: parts.hold }),
+    }),
     // Above route, so that what has no route is traced too; above retry, so that attempts are within one span.
     ...(trace === null ? [] : [trace]),
     // Above all that asks for the target and its rules.

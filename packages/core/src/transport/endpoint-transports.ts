@@ -1,8 +1,10 @@
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { type Connect, EndpointClient, type Exchange, type Sink, tcpConnect, tlsConnect } from "@selvage/http2";
 import { clientTlsOptions, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
 import type { EndpointFactory, EndpointTransport } from "../balancer/endpoint.js";
+import { outsideRequests } from "../mesh/request-context.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
 
 export interface EndpointTransportsOptions {
@@ -44,6 +46,8 @@ export class EndpointTransports {
       listener: {
         onOpen(socket, protocol) {
           wire.text = describeWire(socket, protocol);
+          // Requests in flight keep the process alive (ProcessHold), connections that wait for some don't.
+          (socket as Socket).unref();
         },
       },
       http1: { onProtection: this.#onProtection },
@@ -67,6 +71,11 @@ export class EndpointTransports {
   }
 
   #connect(address: EndpointAddress, timeoutMs: number): Connect {
+    const connect = this.#connectTo(address, timeoutMs);
+    return (callback) => outsideRequests(() => connect(callback));
+  }
+
+  #connectTo(address: EndpointAddress, timeoutMs: number): Connect {
     const { host, port, identity } = address;
     if (identity === null) return tcpConnect({ host, port, timeoutMs });
     const expected = SpiffeId.parse(identity);

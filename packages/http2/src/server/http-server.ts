@@ -18,6 +18,7 @@ export class HttpServer {
   readonly #acceptor: Acceptor;
   readonly #listeners: Server[] = [];
   #whenEmpty: (() => void) | null = null;
+  #unref = false;
 
   constructor(options: HttpServerOptions) {
     this.#config = resolveHttpServer(options);
@@ -41,6 +42,7 @@ export class HttpServer {
 
   /** Takes a connection that somebody else accepted, before anything was read from it. */
   accept(socket: Socket): void {
+    if (this.#unref) socket.unref();
     this.#acceptor.accept(socket);
   }
 
@@ -55,6 +57,7 @@ export class HttpServer {
         // A failed accept (no file descriptors left) must not end the process.
         server.on("error", () => this.#config.onProtection?.("accept failed"));
         this.#listeners.push(server);
+        if (this.#unref) server.unref();
         const address = server.address();
         resolve(
           typeof address === "object" && address !== null
@@ -71,6 +74,15 @@ export class HttpServer {
    */
   setSecureContext(options: SecureContextOptions): void {
     this.#acceptor.setSecureContext(options);
+  }
+
+  /** From now on neither what it listens on nor its connections keep the process alive, present and future ones. */
+  unref(): void {
+    this.#unref = true;
+    for (const server of this.#listeners) server.unref();
+    this.#reaper.list.forEach((c) => {
+      c.raw.unref();
+    });
   }
 
   /** Destroys all connections that hold no exchange, those that haven't said what they speak among them. */
