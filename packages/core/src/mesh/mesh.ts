@@ -13,6 +13,7 @@ import type { MeshOptions } from "../config/options.js";
 import { MeshExchange, type Peer } from "../exchange.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import type { Log } from "./log.js";
+import { newOutboundExchange, RequestContextExit } from "./request-context.js";
 import { MeshRuntime } from "./runtime.js";
 import { serveHttp } from "./serve-http.js";
 
@@ -47,7 +48,7 @@ export class Mesh {
   constructor(runtime: MeshRuntime) {
     this.#runtime = runtime;
     this.config = runtime.config;
-    const newExchange = () => new MeshExchange("outbound");
+    const newExchange = newOutboundExchange;
     this.dispatcher = new ServiceDispatcher(runtime.outbound, { newExchange });
     this.fetch = createFetch(this.dispatcher);
     this.agent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "http:" });
@@ -70,13 +71,13 @@ export class Mesh {
    */
   createServer(listener?: RequestListener): Server {
     const server = createServer(listener);
-    return serveHttp(this.#runtime, server, new AppExit(server));
+    return serveHttp(this.#runtime, server, new RequestContextExit(new AppExit(server)));
   }
 
   /** For frameworks that make their server by a factory: `Fastify({ serverFactory: mesh.serverFactory })`. */
   readonly serverFactory = (listener: RequestListener, options?: object): Server => {
     const server = createServer((options ?? {}) as ServerOptions, listener);
-    return serveHttp(this.#runtime, server, new AppExit(server));
+    return serveHttp(this.#runtime, server, new RequestContextExit(new AppExit(server)));
   };
 
   /** The metrics in Prometheus text format, as on the admin port. */
