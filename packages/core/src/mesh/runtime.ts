@@ -16,6 +16,7 @@ import { TimerWheel } from "../runtime/timer-wheel.js";
 import { inboundStack } from "../stack/inbound.js";
 import { endpointStack, outboundStack } from "../stack/outbound.js";
 import { TargetTable } from "../target/target-table.js";
+import { IdleSweep } from "../telemetry/idle-sweep.js";
 import { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import { Registry } from "../telemetry/registry.js";
@@ -122,9 +123,12 @@ export class MeshRuntime {
       metrics,
       targets: this.#targets,
       hold: new ProcessHold(),
+      maxInFlight: config.outbound.maxInFlight,
       ...(config.telemetry.traces ? {} : { trace: null }),
     });
     this.#closers.push(new IdentityMetrics(metrics.registry, identity, clock, log).close);
+    const sweep = new IdleSweep(metrics.registry, clock, this.#wheel);
+    this.#closers.push(() => sweep.close());
   }
 
   /** Reads the configuration, gets an identity, and opens the admin port. Rejects when the workload can't get an identity. */

@@ -1,8 +1,9 @@
 import { transportError } from "@selvage/http2";
 import { RecordingSink, ScriptedService, TestBody } from "@selvage/http2/testing";
 import { expect, test } from "vitest";
+import { renderPrometheus } from "../telemetry/prometheus.js";
 import { outboundExchange, TestMesh, testRoute } from "../testing/test-mesh.js";
-import { describeOutbound, endpointLayers, outboundLayers } from "./outbound.js";
+import { describeOutbound, endpointLayers, outboundLayers, outboundStack } from "./outbound.js";
 
 test("an outbound request meets the layers in this order", () => {
   const mesh = new TestMesh(new ScriptedService());
@@ -15,7 +16,7 @@ test("an outbound request meets the layers in this order", () => {
   });
   const inner = endpointLayers(endpoint!, endpoint!.transport, mesh.clock);
   expect(describeOutbound(outer, inner)).toBe(
-    "rescue → measure → trace → route → deadline → retry → balance → [per endpoint: track → requireIdentity → transport]",
+    "rescue → measure → trace → route → shed → deadline → retry → balance → [per endpoint: track → requireIdentity → transport]",
   );
 });
 
@@ -74,4 +75,25 @@ test("the deadline covers attempts and the waits between them", () => {
   expect(sink.header("l5d-proxy-error")).toMatch(/did not answer within 800 ms/);
   expect(transport.calls.at(-1)!.aborted?.code).toBe("SELVAGE_ERR_DEADLINE");
   expect(sink.violations).toEqual([]);
+});
+
+test("more exchanges than may be in flight are refused at once, and count for their authority", () => {
+  const transport = new ScriptedService(null);
+  const mesh = new TestMesh(transport);
+  const targets = { find: () => mesh.target, explainUnknown: () => "" };
+  const service = outboundStack({ ...mesh, random: Math.random, targets, maxInFlight: 2, trace: null });
+  const sinks = [1, 2, 3].map(() => {
+    const sink = new RecordingSink();
+    service.call(outboundExchange(), sink);
+    return sink;
+  });
+  expect(sinks.map((sink) => sink.status)).toEqual([0, 0, 503]);
+  expect(sinks[2]!.header("retry-after")).toBe("1");
+  expect(transport.calls.length).toBe(2);
+  const counted = renderPrometheus(mesh.metrics.registry);
+  expect(counted).toMatch(/http_client_request_duration_seconds_count\{.*server_address="test.example".*503.*\} 1/);
+  transport.calls[0]!.x.flow.abort(transportError("SELVAGE_ERR_ABORTED", "enough", "caller"));
+  const next = new RecordingSink();
+  service.call(outboundExchange(), next);
+  expect(next.status).toBe(0);
 });

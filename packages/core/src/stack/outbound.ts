@@ -8,6 +8,7 @@ import { RequireIdentityLayer } from "../layers/require-identity.js";
 import { RescueLayer } from "../layers/rescue.js";
 import { RetryLayer } from "../layers/retry.js";
 import { RouteLayer, type TargetLookup } from "../layers/route.js";
+import { ShedLayer } from "../layers/shed.js";
 import { TraceLayer } from "../layers/trace.js";
 import { TrackLayer } from "../layers/track.js";
 import type { Clock } from "../runtime/clock.js";
@@ -22,6 +23,8 @@ export interface OutboundParts {
   readonly random: Random;
   readonly metrics: MeshMetrics;
   readonly targets: TargetLookup;
+  /** Exchanges in flight, beyond which more are refused. @defaultValue 100000 (as Linkerd) */
+  readonly maxInFlight?: number;
   /** Held while there is anything in flight. */
   readonly hold?: ProcessHold;
   /** Instead of the one that looks for OpenTelemetry's global tracer; `null` for none. */
@@ -46,6 +49,8 @@ export function outboundLayers(parts: OutboundParts): readonly Layer[] {
     ...(trace === null ? [] : [trace]),
     // Above all that asks for the target and its rules.
     new RouteLayer(parts.targets),
+    // Below route, so that what is shed counts for its authority; above all that keeps something for an exchange.
+    new ShedLayer(parts.maxInFlight ?? 100_000),
     // Above retry, so that attempts and the waits between them are within the one deadline.
     new DeadlineLayer(parts.wheel),
     // Above balance, so that each attempt gets an endpoint of its own.
