@@ -22,7 +22,7 @@ import {
 } from "./der.js";
 import { IdentityError } from "./identity-error.js";
 import { ecdsaWithSha256, ecP256, exportSpki, importP256, type KeyPair, signBytes, verifyBytes } from "./key.js";
-import type { SpiffeId } from "./spiffe-id.js";
+import { SpiffeId } from "./spiffe-id.js";
 
 /** CSRs longer than this are not read. */
 export const maxCsrBytes = 4096;
@@ -77,6 +77,34 @@ export function readCsr(der: Uint8Array, entitled: SpiffeId): Csr {
     requireOnlyName(attributes, entitled);
     return { publicKey, spki: spki! };
   });
+}
+
+/** A request as it is, for people: its names, and why the identity service would refuse it even for its own name. Null: it would not. */
+export function inspectableCsr(der: Uint8Array): {
+  readonly uris: readonly string[];
+  readonly dns: readonly string[];
+  readonly problem: IdentityError | null;
+} {
+  const root = parseDer(der, maxCsrBytes);
+  const names = within("csr-malformed", () => {
+    const attributes = readSequence(readSequence(root, "request", 3, 3)[0], "request info", 4, 4)[3];
+    for (const one of isContext(attributes, 0, true) ? contextChildren(attributes) : []) {
+      const [type, values] = readSequence(one, "attribute", 2, 2);
+      if (readOid(type, "attribute type") !== oidBytes(extensionRequest)) continue;
+      return altNamesOf(readExtensions(readSet(values, "extension request")));
+    }
+    return null;
+  });
+  const uris = names?.uris ?? [];
+  const dns = names?.dns ?? [];
+  try {
+    readCsr(der, SpiffeId.parse(uris[0] ?? dns[0] ?? ""));
+    return { uris, dns, problem: null };
+  } catch (error) {
+    if (!IdentityError.is(error)) throw error;
+    const problem = error.reason.startsWith("id-") ? new IdentityError("csr-identity", error.message) : error;
+    return { uris, dns, problem };
+  }
 }
 
 function requireSubject(subject: Der | undefined, entitled: SpiffeId): void {

@@ -88,6 +88,8 @@ export type IdentityReason =
 export interface IdentityErrorOptions {
   /** What failed below, if anything did. */
   readonly cause?: unknown;
+  /** See {@link IdentityError.leftPercent}. */
+  readonly leftPercent?: number;
 }
 
 const brand: unique symbol = Symbol.for("selvage.identity-error") as never;
@@ -99,11 +101,14 @@ const brand: unique symbol = Symbol.for("selvage.identity-error") as never;
 export class IdentityError extends Error {
   override readonly name = "IdentityError";
   readonly reason: IdentityReason;
+  /** With `svid-renewal-late`: how much of the SVID's time is left, 50, 25 or 10. */
+  readonly leftPercent: number | null;
   readonly [brand] = true;
 
   constructor(reason: IdentityReason, message: string, options?: IdentityErrorOptions) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
+    this.leftPercent = options?.leftPercent ?? null;
   }
 
   /** True also for errors of a second copy of this package in the same process, where `instanceof` is not. */

@@ -26,6 +26,7 @@ export {
   inspectAuthority,
   issuerPathsOf,
   readAuthorityBundle,
+  readTrustDomain,
   rotateIssuer,
   rotateRoot,
 } from "./identity-service/authority-files.js";
@@ -40,8 +41,14 @@ export type {
 } from "./identity-service/identity-service.js";
 export { createIdentityService, identityServiceDefaults } from "./identity-service/identity-service.js";
 export type { IssuerPaths, LoadedIssuer } from "./identity-service/issuer-files.js";
-export type { JoinTokenTerms } from "./identity-service/join-tokens.js";
-export { createJoinToken, createJoinTokenAuthenticator, sweepJoinTokens } from "./identity-service/join-tokens.js";
+export type { JoinTokenSummary, JoinTokenTerms } from "./identity-service/join-tokens.js";
+export {
+  createJoinToken,
+  createJoinTokenAuthenticator,
+  listJoinTokens,
+  revokeJoinToken,
+  sweepJoinTokens,
+} from "./identity-service/join-tokens.js";
 export type { JwtAuthenticatorOptions } from "./identity-service/jwt-authenticator.js";
 export { createJwtAuthenticator } from "./identity-service/jwt-authenticator.js";
 export type { KubernetesAuthenticatorOptions } from "./identity-service/kubernetes-authenticator.js";
@@ -50,6 +57,10 @@ export type { RateLimitConfig } from "./identity-service/rate-limit.js";
 export type { CertifyRule, CertifyRules } from "./identity-service/rules.js";
 export { parseRules } from "./identity-service/rules.js";
 export type { IdentitySnapshot, IdentitySource, TrustBundle } from "./identity-source.js";
+export type { InspectionAddress } from "./inspection/inspect-address.js";
+export { inspectAddress } from "./inspection/inspect-address.js";
+export { inspectMaterial } from "./inspection/inspect-material.js";
+export type { Inspection, InspectionProblem, InspectionTerms } from "./inspection/inspection.js";
 export type { PeerIdentity, PeerIdentityOptions } from "./peer-identity.js";
 export { peerIdentity } from "./peer-identity.js";
 export type { Rotation, RotationOptions } from "./rotation.js";

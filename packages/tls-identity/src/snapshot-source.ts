@@ -127,8 +127,9 @@ export class SnapshotSource implements IdentitySource {
       }
       this.#armAlarm(snapshot, leftMs, next + 1);
       const until = new Date(snapshot.notAfter).toISOString();
-      const message = `${Math.round(part * 100)} % left of the SVID of ${snapshot.id}, which ends ${until}`;
-      this.fail(new IdentityError("svid-renewal-late", message));
+      const leftPercent = Math.round(part * 100);
+      const message = `${leftPercent} % left of the SVID of ${snapshot.id}, which ends ${until}`;
+      this.fail(new IdentityError("svid-renewal-late", message, { leftPercent }));
     });
   }
 }

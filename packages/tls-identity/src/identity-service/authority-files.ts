@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type Authority, createIssuer, createRoot, openAuthority } from "../authority.js";
-import { readCertificate } from "../certificate.js";
+import { altNamesOf, readCertificate } from "../certificate.js";
 import { IdentityError } from "../identity-error.js";
 import { exportPrivateKeyPem, importPrivateKey } from "../key.js";
 import { readCertificatesPem, readPem, writeCertificatesPem, writePem } from "../pem.js";
@@ -157,6 +157,19 @@ export async function inspectAuthority(where: AuthorityDirectory): Promise<Certi
 /** The roots in a directory's bundle, DER. */
 export async function readAuthorityBundle(where: AuthorityDirectory): Promise<Buffer[]> {
   return readCertificatesPem((await readFileIfAny(fileOf(where, "bundle"))) ?? "");
+}
+
+/** The trust domain of a directory, as its root says. Throws `file-missing` for a directory without an authority. */
+export async function readTrustDomain(directory: string): Promise<string> {
+  const path = join(directory, "root.pem");
+  const text = await readFileIfAny(path);
+  if (text === null)
+    throw new IdentityError("file-missing", `${path} is missing; make an authority with: selvage identity init`);
+  const [block] = readPem(text);
+  const uri = block === undefined ? undefined : altNamesOf(readCertificate(block.der).extensions)?.uris[0];
+  if (!uri?.startsWith("spiffe://"))
+    throw new IdentityError("authority-mismatch", `the root in ${path} names no trust domain`);
+  return requireTrustDomain(uri.slice("spiffe://".length));
 }
 
 function newRoot(where: AuthorityDirectory, lifetimes: AuthorityLifetimes): Authority {

@@ -10,6 +10,9 @@ import type { Authenticator } from "./caller.js";
 const tokenPattern = /^selvage-join\.[A-Za-z0-9_-]{43}$/;
 const namePattern = /^[0-9a-f]{64}\.json$/;
 
+/** How much of its hash a token is called by. */
+const nameChars = 12;
+
 /** A join token's terms. */
 export interface JoinTokenTerms {
   readonly id: SpiffeId;
@@ -26,6 +29,44 @@ export async function createJoinToken(directory: string, terms: JoinTokenTerms):
   const content = JSON.stringify({ id: terms.id.toString(), expiresAt: terms.now + terms.lifetimeMs });
   await createFile(join(directory, fileName(token)), content);
   return token;
+}
+
+/** A join token that has not been used. */
+export interface JoinTokenSummary {
+  /** By which audits name it, and {@link revokeJoinToken} finds it. Not the token, and not enough to make one. */
+  readonly name: string;
+  readonly id: SpiffeId;
+  /** Milliseconds since 1970; may have passed. */
+  readonly expiresAt: number;
+}
+
+/** The join tokens of a directory, soonest to end first. Files that are no tokens are skipped. */
+export async function listJoinTokens(directory: string): Promise<JoinTokenSummary[]> {
+  const found: JoinTokenSummary[] = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    const text = namePattern.test(name) ? await readFileIfAny(join(directory, name)) : null;
+    const terms = text === null ? null : readTerms(text);
+    if (terms !== null) found.push({ name: name.slice(0, nameChars), ...terms });
+  }
+  return found.sort((a, b) => a.expiresAt - b.expiresAt);
+}
+
+/** Takes a join token back, by its name or by the token itself. False if there is none: it may have been used. */
+export async function revokeJoinToken(directory: string, nameOrToken: string): Promise<boolean> {
+  const start = tokenPattern.test(nameOrToken) ? fileName(nameOrToken) : nameOrToken;
+  // A name that is cut short could mean another token than the one that was meant.
+  if (!/^[0-9a-f]{12}/.test(start)) return false;
+  const names = await readdir(directory).catch(() => []);
+  const matches = names.filter((name) => namePattern.test(name) && name.startsWith(start));
+  if (matches.length !== 1) return false;
+  try {
+    await unlink(join(directory, matches[0]!));
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return false;
+    throw new IdentityError("file-write", `cannot remove ${join(directory, matches[0]!)}: ${codeOf(cause)}`, { cause });
+  }
+  await syncDirectory(directory);
+  return true;
 }
 
 /** Removes the tokens that have expired; returns how many. */
@@ -57,7 +98,7 @@ export function createJoinTokenAuthenticator(directory: string, now: () => numbe
       if (terms === null || terms.expiresAt <= now()) throw refused();
       return {
         kind: "join-token",
-        subject: fileName(token).slice(0, 12),
+        subject: fileName(token).slice(0, nameChars),
         attributes: {},
         entitledTo: terms.id,
         redeem: async () => {
