@@ -73,6 +73,17 @@ test("a caller without an identity is refused by default, and told why on loopba
   expect(hello.metrics()).toContain('selvage_policy_verdicts_total{verdict="deny",rule="all-authenticated"} 1');
 });
 
+test("a server whose idle connections are closed goes on serving", async () => {
+  const hello = await joinMesh("hello");
+  const server = hello.createServer((_, res) => res.end("here"));
+  await listening(server);
+  const greeter = await joinMesh("greeter");
+  for (let i = 0; i < 3; i++) {
+    expect(await (await greeter.fetch("http://hello/")).text()).toBe("here");
+    server.closeIdleConnections();
+  }
+});
+
 test("close lets requests in flight finish, while the app can still call out", async () => {
   const back = await joinMesh("back");
   await listening(back.createServer((_, res) => res.end("from the back")));

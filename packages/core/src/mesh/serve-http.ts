@@ -19,7 +19,9 @@ export function serveHttp(runtime: MeshRuntime, server: Server, exit: ServedExit
   });
   takeOver(server, {
     accept: (socket) => port.server.accept(socket),
-    closeIdle: () => port.server.drain(),
+    // By itself it ends connections; as a part of `close()`, when the server has stopped listening, it ends the port.
+    closeIdle: () =>
+      server.listening ? port.server.forEachConnection((connection) => connection.drain()) : port.server.drain(),
     closeAll: () => port.server.forEachConnection((connection) => connection.destroy()),
     active: () => exit.active,
   });
