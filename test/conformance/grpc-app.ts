@@ -13,7 +13,7 @@ import {
 
 /** A request: what the server is to do, and with what. */
 export interface Ask {
-  readonly do?: "echo" | "fail" | "large" | "hang" | "who" | "metadata" | "peer" | "deadline";
+  readonly do?: "echo" | "fail" | "flaky" | "large" | "hang" | "who" | "metadata" | "peer" | "deadline";
   readonly key?: string;
   readonly n?: number;
   readonly text?: string;
@@ -30,6 +30,7 @@ const json = {
 export const definition = {
   unary: { path: "/test.Conformance/Unary", requestStream: false, responseStream: false, ...json },
   forbidden: { path: "/test.Conformance/Forbidden", requestStream: false, responseStream: false, ...json },
+  secret: { path: "/test.Secrets/Read", requestStream: false, responseStream: false, ...json },
   missing: { path: "/test.Conformance/Missing", requestStream: false, responseStream: false, ...json },
   down: { path: "/test.Conformance/Down", requestStream: false, responseStream: true, ...json },
   up: { path: "/test.Conformance/Up", requestStream: true, responseStream: false, ...json },
@@ -69,7 +70,7 @@ export function shown(metadata: Metadata | undefined): Record<string, string[]> 
 /** The one grpc-js server behind every cell. `peerOf` is how a handler learns who calls. */
 export function grpcApp(name: string, log: GrpcLog, peerOf: (call: Unary) => string | null): Server {
   const server = new Server({ "grpc.max_receive_message_length": 8 << 20 });
-  const { missing: _, ...served } = definition;
+  const { missing: _, secret: __, ...served } = definition;
   server.addService(served, {
     unary: (call: Unary, callback: sendUnaryData<unknown>) => {
       const { do: what = "echo", key, n = 0, text = "" } = call.request;
@@ -83,6 +84,9 @@ export function grpcApp(name: string, log: GrpcLog, peerOf: (call: Unary) => str
           metadata.set("x-detail", "why");
           return callback({ code: status.NOT_FOUND, details: "nö: 100%/", metadata });
         }
+        case "flaky":
+          if (log.hits.get(key ?? "") === 1) return callback({ code: status.UNAVAILABLE, details: "not yet" });
+          return callback(null, `attempt ${log.hits.get(key ?? "")}`);
         case "large":
           return callback(null, "x".repeat(n));
         case "who":

@@ -166,6 +166,11 @@ export const grpcCases: readonly GrpcCase[] = [
     outcome: [failed("PERMISSION_DENIED", /rule "closed"/), false],
   },
   {
+    name: "policy for a whole service",
+    run: (running) => call(running, { method: "secret" }),
+    outcome: failed("PERMISSION_DENIED", /rule "closed"/),
+  },
+  {
     name: "a service that nobody has: UNAVAILABLE with the reason",
     run: (running) => call(running, {}, "nobody.test"),
     outcome: failed("UNAVAILABLE", /nobody\.test/),
@@ -252,6 +257,16 @@ export const grpcCases: readonly GrpcCase[] = [
       return [...new Set(outcomes.map(({ code, messages }) => `${code} ${messages}`))];
     },
     outcome: ["OK b"],
+  },
+  {
+    name: "UNAVAILABLE from the server is tried again if the route says so",
+    run: (running, key) => call(running, { asks: [{ do: "flaky", key }] }, "stubborn.test"),
+    outcome: ok(["attempt 2"]),
+  },
+  {
+    name: "and not otherwise",
+    run: (running, key) => call(running, { asks: [{ do: "flaky", key }] }),
+    outcome: failed("UNAVAILABLE", "not yet"),
   },
   {
     name: "calls of one client go to both endpoints",

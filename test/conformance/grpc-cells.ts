@@ -74,7 +74,11 @@ async function startServer(cell: GrpcCell, name: string, log: GrpcLog, { stateDi
     inbound: {
       host: "127.0.0.1",
       port: 0,
-      policy: { rules: [{ name: "closed", action: "deny", from: ["*"], paths: ["/test.Conformance/Forbidden"] }] },
+      policy: {
+        rules: [
+          { name: "closed", action: "deny", from: ["*"], paths: ["/test.Conformance/Forbidden", "/test.Secrets/*"] },
+        ],
+      },
     },
   };
   if (cell.server === "sdk") {
@@ -88,7 +92,7 @@ async function startServer(cell: GrpcCell, name: string, log: GrpcLog, { stateDi
   stops.push(() => app.forceShutdown());
   const port = await bound(app);
   const inbound = { ...options.inbound, app: `127.0.0.1:${port}`, appProtocol: "h2" as const };
-  const shim = await startShim({ options: { ...options, inbound, outbound: { port: 0 } }, announce: false });
+  const shim = await startShim({ options: { ...options, inbound, outbound: { port: 0 } } });
   stops.push(() => shim.close());
   return shim.inboundAddress!.port;
 }
@@ -114,6 +118,7 @@ async function startClient(
         "pair.test": { endpoints: [a, b], identity },
         // One of its endpoints is not there.
         "half.test": { endpoints: ["127.0.0.1:1", b], identity },
+        "stubborn.test": { endpoints: [a], identity, retry: { grpcStatuses: [14] } },
         "gone.test": { endpoints: ["127.0.0.1:1"], identity },
         "hasty.test": { endpoints: [a], identity, timeout: "300ms" },
         "patient.test": { endpoints: [a], identity, timeout: "30s" },
