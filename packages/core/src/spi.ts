@@ -1,6 +1,23 @@
 // For those who assemble a mesh of their own, or plug something into one: entries, exits, resolvers, transports.
 
 export { EndpointClient, HttpServer, type Service, type Sink, tcpConnect } from "@selvage/http2";
+export {
+  createJoinToken,
+  IdentityError,
+  type Inspection,
+  initAuthority,
+  inspectAddress,
+  inspectAuthority,
+  inspectMaterial,
+  listJoinTokens,
+  type RootRotationStep,
+  readTrustDomain,
+  revokeJoinToken,
+  rotateIssuer,
+  rotateRoot,
+  SpiffeId,
+  sweepJoinTokens,
+} from "@selvage/tls-identity";
 export { Balancer, type BalancerParts, type BalancingConfig, balancingDefaults } from "./balancer/balancer.js";
 export {
   Endpoint,
@@ -8,9 +25,19 @@ export {
   type EndpointFactory,
   type EndpointTransport,
 } from "./balancer/endpoint.js";
+export { parseHostPort } from "./config/address.js";
+export { parseDuration } from "./config/duration.js";
 export type { MeshOptions } from "./config/options.js";
 export { errorReason, isMeshError, type MeshErrorCode, meshError, meshErrors } from "./errors.js";
 export { type Direction, MeshExchange, type Peer } from "./exchange.js";
+export {
+  type IdentityServiceProcessConfig,
+  type IdentityServiceProcessOptions,
+  identityServiceProcessDefaults,
+  type JwtIssuerOptions,
+  loadIdentityServiceConfig,
+} from "./identity-service/identity-service-config.js";
+export { type IdentityServiceProcess, startIdentityService } from "./identity-service/identity-service-process.js";
 export { describe, type Layer, stack } from "./layer.js";
 export type { Authorizer } from "./layers/authorize.js";
 export type { RateLimiter } from "./layers/rate-limit.js";

@@ -3,7 +3,7 @@ import type { Readiness } from "./readiness.js";
 
 /** What the admin port shows. Each is asked anew for each request. */
 export interface AdminSources {
-  readonly readiness: Readiness;
+  readonly readiness: Pick<Readiness, "ready" | "blockers">;
   /** Prometheus text format. */
   readonly metrics: () => string;
   /** The configuration in force, secrets redacted. */

@@ -1,4 +1,4 @@
-import type { IdentitySource } from "@selvage/tls-identity";
+import { IdentityError, type IdentitySource } from "@selvage/tls-identity";
 import type { Clock } from "../runtime/clock.js";
 import type { Registry } from "../telemetry/registry.js";
 import type { Log } from "./log.js";
@@ -16,6 +16,12 @@ export const identityMetricDefinitions = Object.freeze({
     help: "Renewals of this workload's SVID, by result.",
     labels: ["result"],
   },
+  alarms: {
+    name: "selvage_identity_alarms_total",
+    kind: "counter",
+    help: "Times at which only this part (percent) of the SVID's time was left and it had not been renewed.",
+    labels: ["left"],
+  },
 } as const);
 
 /** Makes the life of the identity visible: how long it has left, and how its renewals went. */
@@ -25,6 +31,7 @@ export class IdentityMetrics {
   constructor(registry: Registry, identity: IdentitySource, clock: Clock, log: Log) {
     const expires = registry.gauge(identityMetricDefinitions.expires);
     const rotations = registry.counter(identityMetricDefinitions.rotations);
+    const alarms = registry.counter(identityMetricDefinitions.alarms);
     const ends = [
       expires.observe([], () => ((identity.current?.notAfter ?? clock.epoch()) - clock.epoch()) / 1000),
       identity.subscribe((snapshot) => {
@@ -35,6 +42,11 @@ export class IdentityMetrics {
         });
       }),
       identity.onFailure((error) => {
+        if (IdentityError.is(error) && error.leftPercent !== null) {
+          alarms.with(String(error.leftPercent)).increment();
+          log("error", "identity.renewal-late", { left: `${error.leftPercent} %`, error });
+          return;
+        }
         rotations.with("error").increment();
         log("warn", "identity.renewal-failed", { error });
       }),

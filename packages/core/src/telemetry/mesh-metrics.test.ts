@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { serviceMetricDefinitions } from "../identity-service/identity-service-metrics.js";
+import { identityMetricDefinitions } from "../mesh/identity-metrics.js";
 import { MeshMetrics, metricDefinitions } from "./mesh-metrics.js";
 import { Registry } from "./registry.js";
 
@@ -12,6 +14,10 @@ test("docs/metrics.md lists every metric with its type and labels, and no other"
   }));
   const registry = new Registry();
   new MeshMetrics(registry);
+  for (const definition of [...Object.values(identityMetricDefinitions), ...Object.values(serviceMetricDefinitions)]) {
+    if (definition.kind === "counter") registry.counter(definition);
+    else registry.gauge(definition);
+  }
   const registered = [...registry.families()].map(({ definition: { name, kind, labels } }) => ({ name, kind, labels }));
   const byName = (a: { name?: string | undefined }, b: { name?: string | undefined }) => a.name!.localeCompare(b.name!);
   expect(documented.sort(byName)).toEqual(registered.sort(byName));

@@ -1,0 +1,161 @@
+import { readFile } from "node:fs/promises";
+import { HttpServer } from "@selvage/http2";
+import {
+  type AuditFile,
+  type Authenticator,
+  createIdentityService,
+  createJoinTokenAuthenticator,
+  createJwtAuthenticator,
+  createKubernetesAuthenticator,
+  type IdentityServer,
+  type IdentityService,
+  issuerPathsOf,
+  openAuditFile,
+  SpiffeId,
+  serveIdentity,
+} from "@selvage/tls-identity";
+import { AdminService } from "../admin/admin-service.js";
+import type { Log } from "../mesh/log.js";
+import type { IdentityServiceProcessConfig } from "./identity-service-config.js";
+import { serviceMetrics } from "./identity-service-metrics.js";
+import { clusterApiServer, tokenReviewer } from "./token-review.js";
+
+/** A running identity service with its admin port. */
+export interface IdentityServiceProcess {
+  readonly service: IdentityService;
+  readonly port: number;
+  /** `http://host:port`; null without one. */
+  readonly adminAddress: string | null;
+  /** Ends both ports, finishes the audit. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Starts an identity service, its gRPC port, its admin port and its audit. Rejects, and leaves nothing behind, if any can't start. */
+export async function startIdentityService(
+  config: IdentityServiceProcessConfig,
+  log: Log,
+): Promise<IdentityServiceProcess> {
+  const closers: (() => unknown)[] = [];
+  let closed: Promise<void> | null = null;
+  const close = async () => {
+    for (const one of closers.reverse()) await one();
+  };
+  try {
+    const audit = config.audit === null ? null : openAudit(config.audit, log);
+    if (audit) closers.push(() => audit.close());
+    const service = createIdentityService({
+      trustDomain: config.trustDomain,
+      issuer: issuerPathsOf(config.directory),
+      authenticators: await authenticatorsOf(config),
+      renewBySvid: config.renewBySvid,
+      leafLifetimeMs: config.lifetimeMs,
+      ...(config.rules !== null && { rules: config.rules }),
+      ...(audit && { audit: audit.write }),
+    });
+    closers.push(() => service.close());
+    closers.push(
+      service.onIssuer(() => {
+        const notAfter = service.issuer?.notAfter;
+        log("info", "identity-service.issuer", { notAfter: notAfter && new Date(notAfter).toISOString() });
+      }),
+    );
+    const server = await listen(config, service);
+    closers.push(() => server.close());
+    for (const blocker of service.status.blockers) log("warn", "identity-service.not-ready", { blocker });
+    const admin = config.admin === null ? null : await openAdmin(config, config.admin, service);
+    if (admin) closers.push(() => admin.server.destroy());
+    return {
+      service,
+      port: server.port,
+      adminAddress: admin?.address ?? null,
+      close: () => {
+        closed ??= close();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function listen(config: IdentityServiceProcessConfig, service: IdentityService): Promise<IdentityServer> {
+  const { host, port } = config;
+  try {
+    return await serveIdentity({ service, id: SpiffeId.parse(config.id), port, ...(host !== null && { host }) });
+  } catch (error) {
+    throw portError(error, "port", `${host ?? "*"}:${port}`);
+  }
+}
+
+function portError(error: unknown, path: string, address: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== "listen" && syscall !== "bind") return error;
+  return new Error(`${path}: can't listen on ${address} (${code}); choose another port`, { cause: error });
+}
+
+function openAudit(path: string, log: Log): AuditFile {
+  return openAuditFile(path, (error) => log("error", "identity-service.audit-failed", { path, error }));
+}
+
+async function authenticatorsOf(config: IdentityServiceProcessConfig): Promise<Authenticator[]> {
+  const found: Authenticator[] = [createJoinTokenAuthenticator(config.joinTokens)];
+  for (const { issuer, audience, keys } of config.jwt) {
+    const set = keys instanceof URL ? keys : await readKeys(keys);
+    found.push(createJwtAuthenticator({ issuer, keys: set, ...(audience !== null && { audience }) }));
+  }
+  // The last one: it takes every token for its own.
+  if (config.kubernetes !== null) {
+    const { audience } = config.kubernetes;
+    const review = tokenReviewer(clusterApiServer(process.env));
+    found.push(createKubernetesAuthenticator({ review, ...(audience !== null && { audience }) }));
+  }
+  return found;
+}
+
+async function readKeys(path: string): Promise<{ readonly keys: readonly object[] }> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    throw new Error(`jwt.keys: cannot read ${path} (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+  let set: unknown;
+  try {
+    set = JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`jwt.keys: ${path} is not JSON; it has to be a JWK Set`, { cause });
+  }
+  const { keys } = (set ?? {}) as { keys?: unknown };
+  if (!Array.isArray(keys) || keys.some((key) => typeof key !== "object" || key === null))
+    throw new Error(`jwt.keys: ${path} is no JWK Set, {"keys": [...]}`);
+  return { keys };
+}
+
+async function openAdmin(
+  config: IdentityServiceProcessConfig,
+  where: { readonly host: string; readonly port: number },
+  service: IdentityService,
+): Promise<{ readonly server: HttpServer; readonly address: string }> {
+  const server = new HttpServer({
+    service: new AdminService({
+      readiness: {
+        get ready() {
+          return service.status.blockers.length === 0;
+        },
+        get blockers() {
+          return service.status.blockers;
+        },
+      },
+      metrics: serviceMetrics(service),
+      config: () => config,
+      state: () => service.status,
+    }),
+  });
+  try {
+    const { address, port } = await server.listen(where);
+    return { server, address: `http://${address.includes(":") ? `[${address}]` : address}:${port}` };
+  } catch (error) {
+    throw portError(error, "admin.port", `${where.host}:${where.port}`);
+  }
+}

@@ -1,0 +1,28 @@
+import { refuseSpiffeId, refuseTrustDomain } from "@selvage/policy";
+import { z } from "zod";
+import { checked, duration, port, text } from "../config/field.js";
+
+const keys = checked((value) =>
+  value.startsWith("http://")
+    ? { problem: "must not be plaintext", remedy: `write "https://${value.slice(7)}", or the path of a file` }
+    : null,
+);
+
+/** What `selvage identity serve` reads. Everything may be left out but the directory. */
+export const identityServiceSchema = z.strictObject({
+  directory: text,
+  trustDomain: checked(refuseTrustDomain).optional(),
+  id: checked(refuseSpiffeId).optional(),
+  host: text.optional(),
+  port: port.optional(),
+  rules: text.optional(),
+  jwt: z.array(z.strictObject({ issuer: text, audience: text.optional(), keys })).optional(),
+  joinTokens: text.optional(),
+  kubernetes: z.union([z.boolean(), z.strictObject({ audience: text.optional() })]).optional(),
+  renewBySvid: z.boolean().optional(),
+  lifetime: duration.refine((ms) => ms >= 1000, { error: "must be at least 1s" }).optional(),
+  audit: text.optional(),
+  admin: z.union([z.literal(false), z.strictObject({ host: text.optional(), port: port.optional() })]).optional(),
+});
+
+export type CheckedServiceOptions = z.output<typeof identityServiceSchema>;
