@@ -36,9 +36,9 @@ async function readByNode(write: (socket: Duplex) => void, streams: number): Pro
   const read: string[][] = [];
   await new Promise<void>((resolve, reject) => {
     server.on("sessionError", reject);
-    server.on("stream", (stream: ServerHttp2Stream, _headers, _flags, raw) => {
+    server.on("stream", (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: string[]) => {
       stream.on("error", () => {});
-      read.push(raw as unknown as string[]);
+      read.push(raw);
       if (read.length === streams) resolve();
     });
     server.emit("connection", theirs);

@@ -131,6 +131,22 @@ describe("rapid reset", () => {
     expect(working).toBe(0);
   });
 
+  it("in one read starts no more calls than may be at work, since nobody hears of the resets before its end", async () => {
+    let calls = 0;
+    const { peer, session } = server(
+      { maxConcurrentStreams: 20 },
+      serviceOf(() => {
+        calls += 1;
+      }),
+    );
+    peer.write(repeat(100, (index) => Buffer.concat([headers(index * 2 + 1, get), rst(index * 2 + 1)])));
+    await peer.settled();
+    expect([calls, session.active, reasons.filter((reason) => reason === "concurrency").length]).toEqual([20, 0, 80]);
+    peer.write(repeat(100, (index) => Buffer.concat([headers(index * 2 + 1001, get), rst(index * 2 + 1001)])));
+    await peer.settled();
+    expect([calls, session.active]).toEqual([40, 0]);
+  });
+
   it("does not free the slot of a call that goes on after its stream was reset", async () => {
     const { peer, session } = server(
       { maxConcurrentStreams: 3 },
@@ -195,7 +211,8 @@ describe("made-you-reset: the peer makes us reset", () => {
     peer.write(repeat(2_000, (index) => Buffer.concat([headers(index * 2 + 1, get), primitive(index * 2 + 1)])));
     await peer.untilEnded();
     expect(peer.goaway).toBe(calm);
-    expect(["made-you-reset", "priority-flood"]).toContain(reasons.at(-1));
+    // The last: requests beyond what a read may start are refused, and that has a budget of its own.
+    expect(["made-you-reset", "priority-flood", "reset-flood"]).toContain(reasons.at(-1));
     expect(taken.length).toBeLessThan(600);
   });
 

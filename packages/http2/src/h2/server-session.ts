@@ -45,6 +45,8 @@ export class ServerSession extends Session {
   #final = false;
   #drainSince = -1;
   #readPaused = false;
+  /** Slots that become free at the end of the present read. */
+  #leaving = 0;
 
   constructor(
     socket: Duplex,
@@ -88,9 +90,17 @@ export class ServerSession extends Session {
     this.end(errorCode.none, null);
   }
 
-  /** A call has ended and its stream is gone. */
-  release(): void {
-    this.active -= 1;
+  /**
+   * A call has ended and its stream is gone. The slot of one that was aborted stays taken until the present read is over: an
+   * application hears of it in a later turn, so a peer could otherwise start as many calls as fit into one read.
+   */
+  release(aborted: boolean): void {
+    if (aborted && this.reading && !this.closed) this.#leaving += 1;
+    else this.#free(1);
+  }
+
+  #free(slots: number): void {
+    this.active -= slots;
     if (this.active === 0) this.#listener.onActive?.(this, 0);
     if (this.#final && this.active === 0) this.settle();
   }
@@ -109,7 +119,7 @@ export class ServerSession extends Session {
     if (this.#final) this.resets.add(id);
     else if (this.active >= this.config.maxConcurrentStreams) {
       this.config.onProtection("concurrency");
-      this.refuse(id, errorCode.refusedStream);
+      this.refuse(id, errorCode.refusedStream, spent.reset);
     } else if (this.block.tooLong !== "") this.#answerTooLarge(id, end);
     else this.#open(id, end);
   }
@@ -201,7 +211,16 @@ export class ServerSession extends Session {
     if (!this.closed) this.sender.goaway(this.lastPeerId, errorCode.none);
   }
 
-  protected onEnd(_error: ExchangeError | null): void {}
+  protected onEnd(_error: ExchangeError | null): void {
+    this.#freeLeaving();
+  }
+
+  #freeLeaving(): void {
+    const slots = this.#leaving;
+    if (slots === 0) return;
+    this.#leaving = 0;
+    this.#free(slots);
+  }
 
   protected onSocketGone(): void {
     this.#listener.onClosed(this);
@@ -209,6 +228,7 @@ export class ServerSession extends Session {
 
   settle(): void {
     if (this.closed) return;
+    this.#freeLeaving();
     if (this.#final && this.active === 0) {
       this.end(errorCode.none, null);
       return;

@@ -19,6 +19,7 @@ export class ServerStream extends Stream implements Sink, Body {
   /** The terminal call has been made. */
   #ended = false;
   #released = false;
+  #aborted = false;
 
   constructor(session: ServerSession, id: number, x: Exchange, length: number, carried: boolean) {
     super(session, id);
@@ -151,6 +152,7 @@ export class ServerStream extends Stream implements Sink, Body {
 
   #abort(reason: ExchangeError): void {
     this.discard();
+    this.#aborted = true;
     if (!this.#ended) this.#x.flow.abort(reason);
   }
 
@@ -162,6 +164,6 @@ export class ServerStream extends Stream implements Sink, Body {
   #release(): void {
     if (this.#released || !this.closed || !this.#ended) return;
     this.#released = true;
-    this.#server.release();
+    this.#server.release(this.#aborted);
   }
 }

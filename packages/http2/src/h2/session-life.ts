@@ -40,11 +40,12 @@ export abstract class SessionLife implements OutputOwner {
   protected lastPeerId = 0;
   protected settingsReceived = false;
   protected settingsAcked = false;
+  /** Inside of what the socket gave at once. */
+  protected reading = false;
 
   readonly #keepAlive: KeepAlive;
   readonly #timer: unknown;
   #lastTick: number;
-  #reading = false;
   #writeSince = -1;
   #writeBatch = 0;
   #endAt = -1;
@@ -88,9 +89,9 @@ export abstract class SessionLife implements OutputOwner {
       return;
     }
     this.#keepAlive.heard();
-    this.#reading = true;
+    this.reading = true;
     this.onBytes(chunk);
-    this.#reading = false;
+    this.reading = false;
     if (this.closed) return;
     if (this.sender.output.bytes > maxOutputBytes) this.defend("output-overflow");
     else this.settle();
@@ -108,7 +109,7 @@ export abstract class SessionLife implements OutputOwner {
   /** A stream left. */
   forget(stream: Stream): void {
     this.streams.remove(stream);
-    if (!this.#reading && !this.closed) this.settle();
+    if (!this.reading && !this.closed) this.settle();
   }
 
   // Errors
@@ -141,8 +142,8 @@ export abstract class SessionLife implements OutputOwner {
   }
 
   /** RST_STREAM for a stream that never came into being. */
-  protected refuse(id: number, code: number): void {
-    if (!this.spend(spent.localReset)) return;
+  protected refuse(id: number, code: number, kind: number = spent.localReset): void {
+    if (!this.spend(kind)) return;
     this.resets.add(id);
     this.sender.reset(id, code);
   }
