@@ -1,0 +1,30 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+
+const directory = join(import.meta.dirname, "../../test-results");
+const file = join(directory, "chaos.json");
+
+interface Results {
+  node: string;
+  cpus: number;
+  cases: Record<string, unknown>;
+}
+
+/** Keeps what a case has measured, beside what the others have. */
+export function record(name: string, measured: unknown): void {
+  const results: Results = { node: process.version, cpus: cpus().length, cases: {} };
+  try {
+    Object.assign(results.cases, (JSON.parse(readFileSync(file, "utf8")) as Results).cases);
+  } catch {
+    // The first one.
+  }
+  results.cases[name] = measured;
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+/** A share for people: `99.97 %`. */
+export function percent(share: number): string {
+  return `${Math.floor(share * 10_000) / 100} %`;
+}
