@@ -42,6 +42,8 @@ export async function startShim({ options, file, inbound = true, announce = true
 
   const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), {
     protocol: config.inbound.appProtocol,
+    // gRPC servers end connections whose clients send PINGs more often than every 5 minutes, and loopback needs none.
+    http2: { keepAliveIntervalMs: 0 },
   });
   const port = inbound ? await runtime.openPort(app) : null;
   if (announce) port?.announce();

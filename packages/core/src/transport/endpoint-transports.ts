@@ -51,7 +51,11 @@ export class EndpointTransports {
         },
       },
       http1: { onProtection: this.#onProtection },
-      http2: { onProtection: this.#onProtection },
+      http2: {
+        onProtection: this.#onProtection,
+        // gRPC servers outside the mesh end connections whose clients send PINGs more often than every 5 minutes.
+        ...(identity === null && { keepAliveIntervalMs: 330_000 }),
+      },
     });
     const transport = new ClientTransport(client, identity, wire, (closed) => this.#open.delete(closed));
     this.#open.add(transport);
