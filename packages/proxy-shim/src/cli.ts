@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import type { MeshOptions } from "@selvage/core/spi";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
+import { identityCommand } from "./identity/identity-command.js";
+import { portNumber } from "./port-number.js";
 import { run } from "./run.js";
 import { startShim } from "./shim.js";
 
@@ -46,6 +48,8 @@ withFlags(program.command("shim"))
     for (const signal of signals) process.on(signal, stop);
   });
 
+program.addCommand(identityCommand());
+
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`selvage: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 78; // EX_CONFIG of sysexits(3): what goes wrong here is the configuration or what it names
@@ -83,10 +87,4 @@ function shimOptions(flags: Flags) {
     ...(flags.adminPort !== undefined && { admin: { port: flags.adminPort } }),
   };
   return { options, inbound: flags.inbound ?? true, ...(flags.config !== undefined && { file: flags.config }) };
-}
-
-function portNumber(text: string): number {
-  const port = Number(text);
-  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
-  throw new InvalidArgumentError("must be a port between 0 and 65535.");
 }

@@ -159,10 +159,10 @@ export async function readAuthorityBundle(where: AuthorityDirectory): Promise<Bu
   return readCertificatesPem((await readFileIfAny(fileOf(where, "bundle"))) ?? "");
 }
 
-/** The trust domain of a directory, as its root says. Throws `file-missing` for a directory without an authority. */
+/** The trust domain of a directory, as its root says, or its issuer where the root is kept elsewhere. Throws `file-missing` without either. */
 export async function readTrustDomain(directory: string): Promise<string> {
   const path = join(directory, "root.pem");
-  const text = await readFileIfAny(path);
+  const text = (await readFileIfAny(path)) ?? (await readFileIfAny(join(directory, "issuer.pem")));
   if (text === null)
     throw new IdentityError("file-missing", `${path} is missing; make an authority with: selvage identity init`);
   const [block] = readPem(text);

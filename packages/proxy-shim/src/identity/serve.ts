@@ -1,0 +1,60 @@
+import {
+  type IdentityServiceProcessOptions,
+  loadIdentityServiceConfig,
+  startIdentityService,
+  stderrLog,
+} from "@selvage/core/spi";
+
+/** As commander reads them. */
+export interface ServeFlags {
+  readonly config?: string;
+  readonly directory?: string;
+  readonly trustDomain?: string;
+  readonly id?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly rules?: string;
+  readonly jwks?: string;
+  readonly issuer?: string;
+  readonly audience?: string;
+  readonly joinTokens?: string;
+  readonly kubernetes?: true;
+  readonly renewBySvid: boolean;
+  readonly lifetime?: string;
+  readonly audit?: string;
+  readonly adminPort?: number;
+  readonly admin: boolean;
+}
+
+/** `selvage identity serve`. Returns when the service serves; SIGTERM and SIGINT end it. */
+export async function serve(flags: ServeFlags): Promise<void> {
+  const config = await loadIdentityServiceConfig(optionsOf(flags), flags.config ?? null, process.cwd());
+  const running = await startIdentityService(config, stderrLog("info"));
+  process.stderr.write(
+    `selvage: the identity service of ${config.trustDomain} serves on port ${running.port} as ${config.id}; admin ${running.adminAddress ?? "off"}\n`,
+  );
+  const stop = () => {
+    for (const signal of signals) process.off(signal, stop);
+    void running.close();
+  };
+  const signals = ["SIGTERM", "SIGINT"] as const;
+  for (const signal of signals) process.on(signal, stop);
+}
+
+function optionsOf(flags: ServeFlags): IdentityServiceProcessOptions {
+  const { config, jwks, issuer, audience, adminPort, admin, renewBySvid, directory, kubernetes, ...same } = flags;
+  if ((jwks === undefined) !== (issuer === undefined) || (audience !== undefined && jwks === undefined))
+    throw new Error(
+      "--jwks, --issuer and --audience belong together: keys without an issuer, or an issuer without keys, prove nothing",
+    );
+  const where = directory ?? (config === undefined ? "authority" : undefined);
+  return {
+    ...same,
+    ...(where !== undefined && { directory: where }),
+    ...(kubernetes && { kubernetes }),
+    ...(jwks !== undefined && issuer !== undefined && { jwt: [{ issuer, keys: jwks, ...(audience && { audience }) }] }),
+    ...(!renewBySvid && { renewBySvid }),
+    ...(!admin && { admin: false }),
+    ...(admin && adminPort !== undefined && { admin: { port: adminPort } }),
+  };
+}
