@@ -55,8 +55,7 @@ export function installed() {
   const want = fingerprint([join(root, "package-lock.json")]);
   if (stamped("installed") === want && existsSync(join(root, "node_modules", "vitest"))) return;
   process.stdout.write("installing dependencies …\n");
-  // Not npm ci: newer ones refuse a lock file that lacks the optional packages of platforms that the registry didn't have.
-  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
   stamp("installed", want);
 }
 

@@ -8,7 +8,8 @@ const ledger = await createMesh({
       default: "deny",
       rules: [
         {
-          name: "teller-reads", action: "allow",
+          name: "teller-reads",
+          action: "allow",
           from: ["spiffe://dev.selvage/ns/bank/sa/teller"],
           methods: ["GET"],
           paths: ["/accounts/*"],
