@@ -151,7 +151,15 @@ test("an ejected endpoint gets nothing until its probe is due, and one probe at 
   expect(f.picks(100)["a"]).toBeGreaterThan(0);
 });
 
-test("ejections are ignored while more than half are ejected", () => {
+test("one good endpoint of three is enough", () => {
+  const f = new Fixture();
+  f.update("a", "b", "c");
+  f.eject("a");
+  f.eject("b");
+  expect(Object.keys(f.picks(100))).toEqual(["c"]);
+});
+
+test("ejections are ignored while more than 70 % are ejected", () => {
   const f = new Fixture();
   f.update("a", "b", "c", "d");
   f.eject("a");

@@ -24,10 +24,10 @@ export interface BalancingConfig {
   readonly accrual: FailureAccrualConfig;
 }
 
-/** Linkerd's numbers, but for `panicRatio`, which is Envoy's. */
+/** Linkerd's numbers, but for `panicRatio`: Envoy's idea, with a number by which one good endpoint of three suffices. */
 export const balancingDefaults: BalancingConfig = Object.freeze({
   queue: Object.freeze({ capacity: 10_000, failFastMs: 3_000 }),
-  panicRatio: 0.5,
+  panicRatio: 0.7,
   zone: null,
   ewma: peakEwmaDefaults,
   accrual: failureAccrualDefaults,

@@ -211,7 +211,7 @@ export interface BalancerOptions {
   decay?: Duration | undefined;
   /** @defaultValue `"prefer"` */
   zones?: "prefer" | "ignore" | undefined;
-  /** @defaultValue 0.5 */
+  /** @defaultValue 0.7 */
   panicRatio?: number | undefined;
 }
 

@@ -151,7 +151,7 @@ const settings = {
       panicRatio: field(z.number().min(0).max(1), {
         doc: "when more than this share of the endpoints is ejected, all are used; 1: never",
         unit: "ratio",
-        default: 0.5,
+        default: 0.7,
       }),
     }),
     { doc: "picks the less loaded of two endpoints" },
