@@ -1,6 +1,7 @@
 import type { AddressInfo } from "node:net";
 import type { MeshOptions } from "@selvage/core/spi";
 import { EndpointClient, HttpServer, MeshExchange, MeshRuntime, tcpConnect } from "@selvage/core/spi";
+import { ProxyEntry } from "./proxy-entry.js";
 
 export interface ShimOptions {
   /** Over `selvage.yaml` and `SELVAGE_*`. */
@@ -34,7 +35,7 @@ export async function startShim({ options, file, inbound = true, announce = true
   const { config } = runtime;
 
   const outbound = new HttpServer({
-    service: runtime.outbound,
+    service: new ProxyEntry(runtime.outbound),
     newExchange: () => new MeshExchange("outbound"),
     onProtection: runtime.onProtection,
   });
