@@ -1,4 +1,5 @@
-// npm test: everything that must pass, one suite after the other, since they share the machine's processors and some measure time.
+// npm test: everything that must pass, one suite after the other, since they share the machine's processors. What measures
+// under load is apart: npm run chaos, npm run bench.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ import { built, installed } from "./prepared.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const results = join(root, "test-results");
 // What is quick to fail comes first.
-const suites = ["unit", "docs", "conformance", "interop", "attacks", "fuzz", "chaos"];
+const suites = ["unit", "docs", "conformance", "interop", "attacks", "fuzz"];
 /** `check` has run these already, where both run. */
 const skipped = process.argv.includes("--after-check") ? ["unit"] : [];
 
