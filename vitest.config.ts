@@ -9,6 +9,9 @@ const ssr = {
   },
 };
 
+// On a shared machine a second may be late; a test that fails twice is wrong.
+const retry = process.env["CI"] ? 1 : 0;
+
 const suite = (name: string, testTimeout: number) => ({
   resolve,
   ssr,
@@ -16,6 +19,7 @@ const suite = (name: string, testTimeout: number) => ({
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout,
+    retry,
     hookTimeout: 60_000,
     pool: "forks" as const,
     fileParallelism: false,
@@ -24,8 +28,6 @@ const suite = (name: string, testTimeout: number) => ({
 
 export default defineConfig({
   test: {
-    // On a shared machine a second may be late; a test that fails twice is wrong.
-    retry: process.env["CI"] ? 1 : 0,
     projects: [
       {
         resolve,
@@ -34,6 +36,7 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "test/architecture/**/*.test.ts"],
           testTimeout: 15_000,
+          retry,
           pool: "forks",
         },
       },
