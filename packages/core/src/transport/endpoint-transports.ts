@@ -1,8 +1,18 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { type Connect, EndpointClient, type Exchange, type Sink, tcpConnect, tlsConnect } from "@selvage/http2";
-import { clientTlsOptions, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
+import {
+  type Connect,
+  EndpointClient,
+  type Exchange,
+  type ExchangeError,
+  nodeErrorCode,
+  type Sink,
+  tcpConnect,
+  tlsConnect,
+  transportError,
+} from "@selvage/http2";
+import { clientTlsOptions, IdentityError, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
 import type { EndpointFactory, EndpointTransport } from "../balancer/endpoint.js";
 import { outsideRequests } from "../mesh/request-context.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
@@ -76,7 +86,25 @@ export class EndpointTransports {
 
   #connect(address: EndpointAddress, timeoutMs: number): Connect {
     const connect = this.#connectTo(address, timeoutMs);
-    return (callback) => outsideRequests(() => connect(callback));
+    if (address.identity === null) return (callback) => outsideRequests(() => connect(callback));
+    return (callback) =>
+      outsideRequests(() =>
+        connect((error, socket, expiresAt) => {
+          if (error === null) callback(null, socket, expiresAt);
+          else callback(this.#judged(error), null, expiresAt);
+        }),
+      );
+  }
+
+  /** Counts a peer that could not prove who it is, and says so, whether OpenSSL or the leaf gate found out. */
+  #judged(error: ExchangeError): ExchangeError {
+    const { cause } = error;
+    if (IdentityError.is(cause) && error.origin === "peer") {
+      this.#onProtection(`peer ${cause.reason}`);
+      return transportError("SELVAGE_ERR_TLS", error.message, error.origin, error.progress, cause);
+    }
+    if (error.code === "SELVAGE_ERR_TLS" && error.origin === "peer") this.#onProtection(`peer ${nodeErrorCode(cause)}`);
+    return error;
   }
 
   #connectTo(address: EndpointAddress, timeoutMs: number): Connect {
