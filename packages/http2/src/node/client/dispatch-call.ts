@@ -166,7 +166,12 @@ export abstract class DispatchCall extends Timed implements Sink, BodyOwner, Act
 
   onError(error: ExchangeError): void {
     if (this.#tunnel !== null) this.#tunnel.fail(error);
-    else this.#finish(error, null);
+    else if (!this.#responding) this.#finish(error, null);
+    else if (!this.#done) {
+      this.#release(error);
+      // A fetch takes a few microtasks to listen for the end of a body: told in the same turn as the head, it would wait for ever.
+      setImmediate(() => this.#report(error));
+    }
   }
 
   bodyFailed(error: unknown): void {

@@ -47,6 +47,20 @@ const clients = [
 ];
 
 describe.each(clients)("$name", ({ fetchVia }) => {
+  it.each([
+    ["before any data", 0],
+    ["after data", 1],
+  ])("sees that a response broke off in the same turn as its head came, %s", async (_, chunks) => {
+    const { dispatcher } = make((e) => {
+      e.head(200);
+      for (let i = 0; i < chunks; i += 1) e.data("part");
+      e.fail(transportError("SELVAGE_ERR_RESET", "the peer reset the stream"));
+    });
+    const response = await fetchVia(dispatcher)(base);
+    expect(response.status).toBe(200);
+    await expect(response.text()).rejects.toThrow(TypeError);
+  });
+
   it("gets a response with status, headers and body", async () => {
     const { dispatcher, service } = make((e) =>
       e.respond(201, ["x-one", "1", "set-cookie", "a=1", "set-cookie", "b=2"], "made"),
