@@ -176,4 +176,31 @@ describe("the authority source", () => {
     const source = open({ address: "https://127.0.0.1:1", callTimeoutMs: 300 });
     expect(await nextFailure(source)).toMatchObject({ reason: "certify-failed" });
   });
+
+  test("a workload whose SVID ended while the service was away comes back by a new join token", async () => {
+    const tokens = join(directory, "tokens");
+    const newToken = async () => {
+      const token = await createJoinToken(tokens, { id, now: Date.now(), lifetimeMs: hour });
+      writeFileSync(join(directory, "token"), token);
+    };
+    service.close();
+    service = createIdentityService({
+      trustDomain,
+      issuer: issuerPathsOf(directory),
+      authenticators: [createJoinTokenAuthenticator(tokens)],
+      renewBySvid: true,
+      leafLifetimeMs: 1000,
+    });
+    await server.close();
+    server = await serveIdentity({ service, id: serverId, host: "127.0.0.1", port: 0 });
+    await newToken();
+    const source = open();
+    const first = await source.ready();
+    await server.close();
+    await new Promise((resolve) => setTimeout(resolve, first.notAfter + 200 - Date.now()));
+    const renewed = next(source);
+    await newToken();
+    server = await serveIdentity({ service, id: serverId, host: "127.0.0.1", port: server.port });
+    expect((await renewed).notAfter).toBeGreaterThan(first.notAfter);
+  });
 });

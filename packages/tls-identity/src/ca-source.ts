@@ -59,7 +59,7 @@ const maxTokenChars = 16_384;
  * An identity source that asks an authority: makes a key, which never leaves the process, sends a CSR and a token to the identity service
  * (Linkerd's `Certify` call), and renews at half of the lifetime with a new key. The service is verified by the trust bundle
  * and its own id; the workload shows it no certificate, unless its token is a join token, which serves once: then renewals are
- * proven by the SVID, and after a restart a new token is needed. Bundles come from files; when they change, the present SVID is
+ * proven by the SVID, and after a restart, or when the SVID has ended, a new token is needed. Bundles come from files; when they change, the present SVID is
  * published again with the new ones.
  *
  * Loads @grpc/grpc-js with the first call, not before. Throws `source-options` for an address that isn't `https://host:port`.
@@ -168,8 +168,10 @@ async function certify(
         throw new AbortError(new IdentityError("certify-failed", `${options.token} holds no token`));
       }
       const request = { identity: options.id.toString(), token: Buffer.from(trimmed), csr };
-      // A join token is used up by the first call; from then on the SVID itself is the proof.
-      const own = trimmed.startsWith(joinTokenPrefix) ? held : null;
+      // A join token is used up by the first call; from then on the SVID itself is the proof. One that has ended proves nothing and
+      // would get the connection refused, so that not even a new token could help.
+      const isProof = held !== null && held.validUntil > (options.now ?? Date.now)();
+      const own = trimmed.startsWith(joinTokenPrefix) && isProof ? held : null;
       const response = await callCertify({
         target,
         serverId: options.serverId,
