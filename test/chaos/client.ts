@@ -27,7 +27,9 @@ export function call(one: Call): Promise<Outcome> {
       },
       (res) => {
         res.on("error", () => {});
-        res.on("close", () => resolve(res.complete ? (res.statusCode ?? 0) : "broken"));
+        const why = res.headers["l5d-proxy-error"];
+        const outcome = why === undefined ? (res.statusCode ?? 0) : `${res.statusCode} ${why}`;
+        res.on("close", () => resolve(res.complete ? outcome : "broken"));
         res.resume();
       },
     );

@@ -1,9 +1,12 @@
-/** How one request ended: a status, or the code of the error that took its place. */
+/** How one request ended: a status, the mesh's reason for one that it made itself, or the code of an error. */
 export type Outcome = number | string;
 
 export interface Load {
   readonly perSecond: number;
+  /** At most. */
   readonly seconds: number;
+  /** Ends the load sooner. */
+  readonly until?: Promise<unknown>;
   /** Sends the request of that number. Never rejects. */
   readonly send: (i: number) => Promise<Outcome>;
 }
@@ -41,14 +44,19 @@ export class LoadReport {
  * Sends at a steady rate, whatever the answers do (an open loop): what would wait at the gates of a closed one shows up as
  * latency here. Resolves when all have ended.
  */
-export async function drive({ perSecond, seconds, send }: Load): Promise<LoadReport> {
+export async function drive({ perSecond, seconds, until, send }: Load): Promise<LoadReport> {
   const report = new LoadReport();
   const running: Promise<void>[] = [];
-  const total = Math.round(perSecond * seconds);
+  let total = Math.round(perSecond * seconds);
+  let sent = 0;
+  void until?.then(() => {
+    total = sent;
+  });
   const startedAt = performance.now();
   for (let i = 0; i < total; ) {
     const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond) + 1);
     for (; i < due; i++) {
+      sent = i + 1;
       const number = i;
       const sentAt = performance.now();
       running.push(
@@ -63,4 +71,18 @@ export async function drive({ perSecond, seconds, send }: Load): Promise<LoadRep
   }
   await Promise.all(running);
   return report;
+}
+
+/**
+ * How many requests a second to send so that at most `most` of them are, and the machine is busy to a third: what suites beside this
+ * one leave of it differs, and an overload is another test.
+ */
+export async function calmRate(most: number, send: Load["send"]): Promise<number> {
+  const endsAt = performance.now() + 1_000;
+  let count = 0;
+  const loop = async () => {
+    while (performance.now() < endsAt) await send(1_000_000 + count++);
+  };
+  await Promise.all(Array.from({ length: 16 }, loop));
+  return Math.max(20, Math.min(most, Math.floor(count / 3)));
 }

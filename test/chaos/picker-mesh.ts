@@ -1,4 +1,4 @@
-import type { Service, Sink } from "@selvage/core/spi";
+import type { Resolver, Service, Sink } from "@selvage/core/spi";
 import {
   anyMatch,
   balancingDefaults,
@@ -43,7 +43,9 @@ export function leastLoaded(): Picker {
 }
 
 export interface PickerMeshOptions {
-  readonly ports: readonly number[];
+  /** Where endpoints are: on these ports of loopback, or where a resolver says. */
+  readonly ports?: readonly number[];
+  readonly resolver?: Resolver;
   readonly timeoutMs: number;
   /** `null`: ours. */
   readonly picker: Picker | null;
@@ -57,7 +59,7 @@ export class PickerMesh {
   readonly #target: Target;
   readonly #clients: EndpointClient[] = [];
 
-  constructor({ ports, timeoutMs, picker, ejects }: PickerMeshOptions) {
+  constructor({ ports = [], resolver, timeoutMs, picker, ejects }: PickerMeshOptions) {
     const clock = systemClock;
     const wheel = new TimerWheel(clock);
     const random = systemRandom;
@@ -66,7 +68,7 @@ export class PickerMesh {
       {
         authority: "app.test",
         identity: null,
-        resolver: new ListResolver(ports.map((port) => ({ host: "127.0.0.1", port, identity: null }))),
+        resolver: resolver ?? new ListResolver(ports.map((port) => ({ host: "127.0.0.1", port, identity: null }))),
         routes: [],
         fallback: {
           name: "all",
@@ -116,6 +118,10 @@ export class PickerMesh {
   /** Requests by endpoint, in the order of the ports. */
   get attempts(): number[] {
     return [...this.#target.balancer.endpoints].map(({ attempts }) => attempts);
+  }
+
+  get addresses(): string[] {
+    return [...this.#target.balancer.endpoints].map(({ key }) => key);
   }
 
   close(): void {

@@ -34,7 +34,9 @@ export function bundle(): Promise<unknown> {
     format: "esm",
     target: "node20",
     conditions: ["selvage-source"],
-    external: ["@opentelemetry/api", "@grpc/grpc-js", "undici", "yaml", "node-forge", "commander", "zod"],
+    external: ["@opentelemetry/api", "@grpc/grpc-js", "undici", "yaml", "node-forge", "zod"],
+    // For what is CommonJS and bundled.
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
     logLevel: "error",
   });
   return bundled;

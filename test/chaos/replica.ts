@@ -22,7 +22,7 @@ export interface Serving {
   readonly ports: readonly number[];
 }
 
-const { CHAOS_LOG, CHAOS_DELAY_MS = "5", PORT = "0" } = process.env;
+const { CHAOS_LOG, CHAOS_DELAY_MS = "5", HOST = "127.0.0.1", PORT = "0" } = process.env;
 const log = CHAOS_LOG === undefined ? null : openSync(CHAOS_LOG, "a");
 
 class App {
@@ -48,6 +48,10 @@ class App {
 
 const apps: App[] = [];
 
+// Behind a shim that was killed, nobody would end it.
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || process.exit(), 500).unref();
+
 process.on("message", (message: Behaviour | "requests") => {
   if (message === "requests") return void process.send?.(apps.map(({ requests }) => requests));
   for (const [i, app] of apps.entries()) {
@@ -57,9 +61,7 @@ process.on("message", (message: Behaviour | "requests") => {
 });
 
 function listening(server: Server, port: number): Promise<number> {
-  return new Promise((resolve) =>
-    server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)),
-  );
+  return new Promise((resolve) => server.listen(port, HOST, () => resolve((server.address() as AddressInfo).port)));
 }
 
 const [kind, argument] = process.argv.slice(2);
@@ -80,6 +82,7 @@ if (kind === "sdk") {
   process.once("SIGTERM", () => {
     for (const server of servers) server.close();
     for (const server of servers) server.closeIdleConnections();
+    if (process.connected) process.disconnect();
   });
   const ports: number[] = [];
   for (let i = 0; i < Number(argument ?? 1); i++) {
