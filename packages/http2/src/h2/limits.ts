@@ -70,7 +70,6 @@ export type Protection =
   | "unknown-frame-flood"
   | "closed-stream-flood"
   | "continuation-flood"
-  | "header-flood"
   | "slow-headers"
   | "settings-timeout"
   | "keep-alive-timeout"

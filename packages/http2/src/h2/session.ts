@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { transportError } from "../exchange-error.js";
+import { type ErrorRow, ExchangeError } from "../exchange-error.js";
 import { spent } from "./flood-budget.js";
 import { defaultWindow, errorCode, flag, frameType, maxWindow, readUint32 } from "./frame.js";
 import { type FrameHandler, FrameReader } from "./frame-reader.js";
@@ -11,6 +11,9 @@ import type { Http2Config } from "./limits.js";
 import { SessionLife } from "./session-life.js";
 import { PeerSettings } from "./settings.js";
 import type { Stream } from "./stream.js";
+
+// Not 431, which would say that the request's head was.
+const responseTooLarge: ErrorRow = Object.freeze({ status: 502, grpcStatus: 8 });
 
 /** What both roles do with the frames of a connection (RFC 9113, section 6), and its receiving window. */
 export abstract class Session extends SessionLife implements FrameHandler {
@@ -238,7 +241,11 @@ export abstract class Session extends SessionLife implements FrameHandler {
     else if (stream.remoteDone) this.streamError(stream, errorCode.streamClosed, "HEADERS after END_STREAM");
     else if (block.tooLong !== "") {
       this.config.onProtection(block.tooLong);
-      const error = transportError("SELVAGE_ERR_TOO_LARGE", "the peer sent a larger head than we take");
+      const error = new ExchangeError(
+        "SELVAGE_ERR_TOO_LARGE",
+        "the peer sent a larger head than we take",
+        responseTooLarge,
+      );
       this.resetFor(stream, errorCode.enhanceYourCalm, error);
     } else if (block.fault !== null) this.streamError(stream, errorCode.protocol, block.fault);
     else stream.onBlock(last);
