@@ -18,7 +18,9 @@ let port = 0;
 beforeAll(async () => {
   const server = (await meshes.server()).createServer(echoApp);
   const sockets = new WebSocketServer({ server });
-  sockets.on("connection", (socket: typeof WebSocket) => socket.on("message", (data: Buffer) => socket.send(`got ${data}`)));
+  sockets.on("connection", (socket: typeof WebSocket) =>
+    socket.on("message", (data: Buffer) => socket.send(`got ${data}`)),
+  );
   port = await listen(server);
 });
 afterAll(() => meshes.stop());
