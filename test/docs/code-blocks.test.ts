@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { loadConfig } from "@selvage/core";
 import { Policy } from "@selvage/policy";
 import ts from "typescript";
@@ -204,11 +204,8 @@ class Page {
   }
 
   #write(file: string, code: string): string {
-    const path = join(this.workspace.directory, file);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, code);
     this.#files.set(file, code);
-    return path;
+    return this.workspace.write(file, code);
   }
 
   async #withPorts(text: string): Promise<string> {

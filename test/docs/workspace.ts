@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 export const root = resolve(import.meta.dirname, "../..");
@@ -34,6 +34,14 @@ export class Workspace {
     // Loaded machines start slowly; who waits for a service may wait for longer than by default.
     const patience = { SELVAGE_OUTBOUND_QUEUE_FAIL_FAST: "30s" };
     this.env = { ...env, ...patience, NODE_OPTIONS: `--import=${offline}`, npm_config_offline: "true", NO_COLOR: "1" };
+  }
+
+  /** Writes a file of the directory, and returns its path. */
+  write(file: string, text: string): string {
+    const path = join(this.directory, file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    return path;
   }
 
   /** Starts a command in a process group of its own. */
