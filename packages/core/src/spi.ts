@@ -43,6 +43,7 @@ export type { Authorizer } from "./layers/authorize.js";
 export type { RateLimiter } from "./layers/rate-limit.js";
 export type { TargetLookup } from "./layers/route.js";
 export { TraceLayer, type TracerLookup } from "./layers/trace.js";
+export type { AttemptPlan, CallQuestion, Explanation, RetryConditions } from "./mesh/explain.js";
 export { type Log, type LogLevel, stderrLog } from "./mesh/log.js";
 export { MeshRuntime, type RuntimeOptions, reachable, type ServedPort } from "./mesh/runtime.js";
 export {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import type { MeshOptions } from "@selvage/core/spi";
 import { Command, Option } from "commander";
+import { explainCommand } from "./explain-command.js";
 import { identityCommand } from "./identity/identity-command.js";
 import { portNumber } from "./port-number.js";
 import { run } from "./run.js";
@@ -48,6 +49,7 @@ withFlags(program.command("shim"))
     for (const signal of signals) process.on(signal, stop);
   });
 
+program.addCommand(explainCommand());
 program.addCommand(identityCommand());
 
 program.parseAsync().catch((error: unknown) => {

@@ -10,6 +10,8 @@ export interface AdminSources {
   readonly config: () => unknown;
   /** Targets, routes, endpoints and their states. */
   readonly state: () => unknown;
+  /** What would happen to a call; throws a TypeError that says what is wrong with the question. Absent: nobody knows. */
+  readonly explain?: (question: URLSearchParams) => unknown;
 }
 
 const text = "text/plain; charset=utf-8";
@@ -18,7 +20,8 @@ const json = "application/json; charset=utf-8";
 const exposition = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * The admin port: `/live`, `/ready` (503 with the names of what blocks), `/metrics`, `/config`, `/state`. GET and HEAD only.
+ * The admin port: `/live`, `/ready` (503 with the names of what blocks), `/metrics`, `/config`, `/state`,
+ * `/explain?method=&url=`. GET and HEAD only.
  * It has no authentication of its own and shows nothing secret; it listens on loopback unless configured otherwise.
  */
 export class AdminService implements Service {
@@ -52,9 +55,23 @@ export class AdminService implements Service {
         return answer(x, sink, 200, json, `${JSON.stringify(this.#sources.config(), null, 2)}\n`);
       case "/state":
         return answer(x, sink, 200, json, `${JSON.stringify(this.#sources.state(), null, 2)}\n`);
+      case "/explain":
+        return this.#explain(x, sink, new URLSearchParams(query < 0 ? "" : x.path.slice(query + 1)));
       default:
-        return answer(x, sink, 404, text, "not found: try /live, /ready, /metrics, /config or /state\n");
+        return answer(x, sink, 404, text, "not found: try /live, /ready, /metrics, /config, /state or /explain\n");
     }
+  }
+
+  #explain(x: Exchange, sink: Sink, question: URLSearchParams): void {
+    const { explain } = this.#sources;
+    if (explain === undefined) return answer(x, sink, 404, text, "not found: this process makes no calls\n");
+    let explanation: unknown;
+    try {
+      explanation = explain(question);
+    } catch (error) {
+      return answer(x, sink, error instanceof TypeError ? 400 : 500, text, `${(error as Error).message}\n`);
+    }
+    answer(x, sink, 200, json, `${JSON.stringify(explanation, null, 2)}\n`);
   }
 }
 

@@ -21,6 +21,7 @@ import { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import { Registry } from "../telemetry/registry.js";
 import { EndpointTransports } from "../transport/endpoint-transports.js";
+import { type CallQuestion, type Explanation, explainCall, readQuestion } from "./explain.js";
 import { openIdentity } from "./identity.js";
 import { IdentityMetrics } from "./identity-metrics.js";
 import { type Log, stderrLog } from "./log.js";
@@ -255,6 +256,11 @@ export class MeshRuntime {
     };
   }
 
+  /** What would happen to a call now; `/explain` shows it. Throws a TypeError for what isn't a URL. */
+  explain(question: CallQuestion): Explanation {
+    return explainCall(question, this.#targets);
+  }
+
   /**
    * Takes nothing new from others and finishes what is in flight, in this order: not ready and out of the registry, wait
    * `drain.delay`, stop accepting, GOAWAY and `Connection: close`, cut what is left after `drain.timeout`. Outbound goes on.
@@ -301,6 +307,7 @@ export class MeshRuntime {
         metrics: () => renderPrometheus(this.metrics.registry),
         config: () => redactConfig(this.config),
         state: () => this.describe(),
+        explain: (question) => this.explain(readQuestion(question)),
       }),
     });
     const bound = await this.listen(this.#admin, admin.host, admin.port, "admin.port");

@@ -10,6 +10,7 @@ const slotCount = 10;
  * put in expires. A token bucket of ten time slots, as tower's `TpsBudget`.
  */
 export class RetryBudget {
+  readonly config: RetryBudgetConfig;
   readonly #deposit: number;
   readonly #withdrawal: number;
   readonly #reserve: number;
@@ -20,6 +21,7 @@ export class RetryBudget {
 
   constructor(now: number, config: RetryBudgetConfig = retryBudgetDefaults) {
     const { ratio } = config;
+    this.config = config;
     if (ratio === 0) {
       this.#deposit = 0;
       this.#withdrawal = 1;

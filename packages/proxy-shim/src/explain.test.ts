@@ -1,0 +1,115 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MeshRuntime } from "@selvage/core/spi";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { explain } from "./explain.js";
+
+let stateDir: string;
+let runtime: MeshRuntime;
+
+beforeAll(async () => {
+  stateDir = mkdtempSync(join(tmpdir(), "explain-"));
+  runtime = await MeshRuntime.start({
+    log() {},
+    options: {
+      stateDir,
+      workload: { name: "caller", zone: "a" },
+      admin: { port: 0 },
+      outbound: {
+        services: {
+          "inventory.shop": {
+            identity: "spiffe://dev.selvage/ns/shop/sa/inventory",
+            endpoints: [
+              { address: "10.0.0.1:4143", zone: "a" },
+              { address: "10.0.0.12:4143", zone: "b", weight: 2 },
+            ],
+            routes: [
+              {
+                name: "items",
+                match: { path: "/items/*", method: "GET" },
+                timeout: "800ms",
+                retry: { limit: 2, perTryTimeout: "300ms" },
+              },
+            ],
+          },
+        },
+      },
+    },
+  });
+});
+
+afterAll(async () => {
+  await runtime.close();
+  rmSync(stateDir, { recursive: true });
+});
+
+async function asked(method: string, url: string, more: object = {}) {
+  let text = "";
+  const status = await explain({
+    method,
+    url,
+    admin: runtime.adminAddress!,
+    write: (part) => {
+      text += part;
+    },
+    ...more,
+  });
+  return { status, text };
+}
+
+test("a call is explained to people", async () => {
+  const { status, text } = await asked("get", "http://inventory.shop/items/7");
+  // Load decays while nobody looks.
+  expect(text.replaceAll(/load [\d.]+ +/g, "load n  ")).toBe(`GET http://inventory.shop/items/7
+
+service    inventory.shop
+identity   spiffe://dev.selvage/ns/shop/sa/inventory
+route      items
+timeout    800 ms for everything
+attempts   1  at once, 300 ms to answer
+           2  25 to 50 ms after the one before failed, 300 ms to answer
+           3  50 to 100 ms after the one before failed, 300 ms to answer
+repeated   what did not reach the endpoint (at once, free of budget), or was refused by it unprocessed
+           statuses 502, 503, 504
+           a connection that broke, or an attempt's time that was over
+           bodies up to 64 KiB only
+budget     100 retries now (10 a second, and one for 5 calls that need none)
+endpoints  2 of 2 available; zone a is preferred
+           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a
+           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2
+`);
+  expect(status).toBe(0);
+});
+
+test("what may not be repeated is said, and other routes", async () => {
+  const { text } = await asked("POST", "inventory.shop/orders");
+  expect(text).toContain("route      default\ntimeout    none\n");
+  expect(text).toContain("nothing else: POST may have been acted on");
+  const keyed = await asked("POST", "inventory.shop/orders", { header: ["Idempotency-Key: 1"] });
+  expect(keyed.text).toContain("statuses 502, 503, 504");
+});
+
+test("what would fail is told by the exit status too", async () => {
+  const { status, text } = await asked("GET", "http://10.1.2.3/");
+  expect(status).toBe(1);
+  expect(text).toContain("problem    no service 10.1.2.3: known are inventory.shop");
+});
+
+test("the same as JSON", async () => {
+  const { text } = await asked("GET", "http://inventory.shop/items/7", { json: true });
+  expect(JSON.parse(text)).toMatchObject({ route: { name: "items", timeoutMs: 800 }, zone: "a" });
+});
+
+test("questions that can't be answered say why", async () => {
+  await expect(asked("GET", "http://a:b:c")).rejects.toThrow('url must be a URL, got "http://a:b:c"');
+  const closed = createServer().listen(0, "127.0.0.1");
+  await once(closed, "listening");
+  const { port } = closed.address() as AddressInfo;
+  closed.close();
+  await expect(asked("GET", "http://a/", { admin: `127.0.0.1:${port}` })).rejects.toThrow(
+    `can't ask http://127.0.0.1:${port} (ECONNREFUSED); give the workload's admin port by --admin`,
+  );
+});
