@@ -76,7 +76,10 @@ function buildTransitions(): void {
 }
 
 assignCodes();
-buildTransitions();
+
+// Built for the first string that is decoded: V8 compiles a loop of this length for good, which a process that never needs it
+// would pay with megabytes.
+let built = false;
 
 let scratch = Buffer.allocUnsafeSlow(1024);
 
@@ -87,6 +90,10 @@ export function huffmanOutput(): Buffer {
 
 /** Decodes into `huffmanOutput()` and returns the number of bytes, or -1 when the input is not a valid string. */
 export function huffmanDecode(input: Buffer, start: number, end: number): number {
+  if (!built) {
+    built = true;
+    buildTransitions();
+  }
   // The shortest code has five bits.
   const most = Math.floor(((end - start) * 8) / 5);
   if (scratch.length < most) scratch = Buffer.allocUnsafeSlow(most * 2);
