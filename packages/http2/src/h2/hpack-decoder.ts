@@ -9,7 +9,7 @@ export interface FieldSink {
   field(name: HeaderName, value: string, fault: string | null): void;
 }
 
-const minEntryBytes = 32;
+const firstSlots = 16;
 
 /**
  * HPACK decoding (RFC 7541) for one direction of one connection. A block that is decoded must be decoded whole, whatever
@@ -17,8 +17,8 @@ const minEntryBytes = 32;
  */
 export class HpackDecoder {
   readonly #limitBytes: number;
-  readonly #mask: number;
-  readonly #entries: (Field | null)[];
+  /** A ring. It grows with what is in it: most connections never fill their table. */
+  #entries: (Field | null)[] = new Array(firstSlots).fill(null);
   /** Where the next entry goes. */
   #head = 0;
   #count = 0;
@@ -32,10 +32,6 @@ export class HpackDecoder {
   constructor(tableBytes: number) {
     this.#limitBytes = tableBytes;
     this.#capacityBytes = tableBytes;
-    let slots = 1;
-    while (slots < Math.floor(tableBytes / minEntryBytes) + 1) slots *= 2;
-    this.#mask = slots - 1;
-    this.#entries = new Array(slots).fill(null);
   }
 
   /** Entries in the dynamic table now. */
@@ -135,21 +131,31 @@ export class HpackDecoder {
     if (index <= 0) return null;
     if (index <= staticEntries) return staticTable[index]!;
     const back = index - staticEntries;
-    return back > this.#count ? null : this.#entries[(this.#head - back) & this.#mask]!;
+    return back > this.#count ? null : this.#entries[(this.#head - back) & (this.#entries.length - 1)]!;
   }
 
   #insert(entry: Field): void {
     this.#evict(entry.bytes);
     if (entry.bytes > this.#capacityBytes) return;
+    if (this.#count === this.#entries.length) this.#grow();
     this.#entries[this.#head] = entry;
-    this.#head = (this.#head + 1) & this.#mask;
+    this.#head = (this.#head + 1) & (this.#entries.length - 1);
     this.#count += 1;
     this.#bytes += entry.bytes;
   }
 
+  #grow(): void {
+    const old = this.#entries;
+    const entries = new Array<Field | null>(old.length * 2).fill(null);
+    // It is full, so that the oldest entry is where the next one would go.
+    for (let at = 0; at < old.length; at += 1) entries[at] = old[(this.#head + at) & (old.length - 1)]!;
+    this.#entries = entries;
+    this.#head = old.length;
+  }
+
   #evict(roomBytes: number): void {
     while (this.#count > 0 && this.#bytes + roomBytes > this.#capacityBytes) {
-      const oldest = (this.#head - this.#count) & this.#mask;
+      const oldest = (this.#head - this.#count) & (this.#entries.length - 1);
       this.#bytes -= this.#entries[oldest]!.bytes;
       this.#entries[oldest] = null;
       this.#count -= 1;

@@ -16,6 +16,8 @@ const maxCredit = 16;
 const shortText = 40;
 /** Longest encoding of a repeated list that is kept. */
 const repeatedBytes = 128;
+/** Slots of the table's ring at first. */
+const firstSlots = 16;
 
 /** What one encoder knows about a name: its values in the tables, and whether indexing them paid. */
 class EncoderName {
@@ -73,8 +75,8 @@ export class HpackEncoder {
 
   #buffer: Buffer = none;
   readonly #names = new Map<string, EncoderName>();
-  readonly #mask: number;
-  readonly #entries: (EncoderEntry | null)[];
+  /** A ring, by serial number. It grows with what is in it: most connections never fill their table. */
+  #entries: (EncoderEntry | null)[] = new Array(firstSlots).fill(null);
   readonly #limitBytes: number;
   #capacityBytes: number;
   /** Serial number of the newest entry. */
@@ -96,10 +98,6 @@ export class HpackEncoder {
     this.#limitBytes = limitBytes;
     this.#capacityBytes = Math.min(defaultTableBytes, limitBytes);
     if (this.#capacityBytes < defaultTableBytes) this.#announce(this.#capacityBytes);
-    let slots = 1;
-    while (slots < Math.floor(limitBytes / 32) + 1) slots *= 2;
-    this.#mask = slots - 1;
-    this.#entries = new Array(slots).fill(null);
   }
 
   /** Entries in the dynamic table now. */
@@ -294,18 +292,28 @@ export class HpackEncoder {
     this.generation += 1;
     owner.credit -= insertCost;
     this.#evict(bytes);
+    if (this.#count === this.#entries.length) this.#grow();
     this.#serial += 1;
-    this.#entries[this.#serial & this.#mask] = new EncoderEntry(owner, bytes);
+    this.#entries[this.#serial & (this.#entries.length - 1)] = new EncoderEntry(owner, bytes);
     this.#count += 1;
     this.#bytes += bytes;
     owner.values.push(value);
     owner.places.push(-this.#serial);
   }
 
+  #grow(): void {
+    const old = this.#entries;
+    const entries = new Array<EncoderEntry | null>(old.length * 2).fill(null);
+    for (let serial = this.#serial - this.#count + 1; serial <= this.#serial; serial += 1) {
+      entries[serial & (entries.length - 1)] = old[serial & (old.length - 1)]!;
+    }
+    this.#entries = entries;
+  }
+
   #evict(roomBytes: number): void {
     while (this.#count > 0 && this.#bytes + roomBytes > this.#capacityBytes) {
       const serial = this.#serial - this.#count + 1;
-      const slot = serial & this.#mask;
+      const slot = serial & (this.#entries.length - 1);
       const entry = this.#entries[slot]!;
       this.#entries[slot] = null;
       this.#count -= 1;

@@ -94,6 +94,18 @@ describe("the encoder", () => {
     }
   });
 
+  it("keeps what is in the tables while they grow", () => {
+    const encoder = new HpackEncoder();
+    const decoder = new HpackDecoder(4096);
+    const fields = Array.from({ length: 100 }, (_, i) => [`x-${i}`, String(i)]).flat();
+    for (let round = 0; round < 3; round += 1) {
+      const bytes = encode(encoder, ...fields);
+      expect(decode(decoder, bytes.toString("hex"))).toEqual(fields);
+      expect([encoder.entries, decoder.entries]).toEqual([100, 100]);
+    }
+    expect(encode(encoder, "x-0", "0", "x-99", "99").length).toBe(3);
+  });
+
   it("writes what repeats in a byte each", () => {
     const encoder = new HpackEncoder();
     const fields = [":method", "POST", "user-agent", "curl", "x-tenant", "acme"];
