@@ -1,4 +1,6 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { latin1 } from "./grammar.js";
 import { Deadline } from "./ticker.js";
 
@@ -18,6 +20,12 @@ const copiedBytes = 4_096;
 const flushBytes = 65_536;
 
 /**
+ * Where pieces are put together that go out in one write, for all connections: the kernel takes nearly all writes at once, and
+ * then it is free again. One that isn't is given away.
+ */
+let together = Buffer.allocUnsafeSlow(flushBytes);
+
+/**
  * Collects what is written to a socket in one turn of the event loop, and writes it at once: small pieces as one latin1 string
  * (which costs less than Buffers, and holds on to none), large ones without copying.
  */
@@ -27,6 +35,8 @@ export class Output {
   blocked = false;
   readonly #socket: Duplex;
   readonly #listener: OutputListener;
+  /** It is done with a buffer as soon as it has nothing more to write. */
+  readonly #plain: boolean;
   #text = "";
   #pieces: (string | Uint8Array)[] = [];
   #pending = 0;
@@ -38,6 +48,7 @@ export class Output {
   constructor(socket: Duplex, listener: OutputListener) {
     this.#socket = socket;
     this.#listener = listener;
+    this.#plain = socket instanceof Socket && !(socket instanceof TLSSocket);
     socket.on("drain", () => this.#drained());
   }
 
@@ -124,11 +135,14 @@ export class Output {
   #write(socket: Duplex): boolean {
     const text = this.#text;
     const pieces = this.#pieces;
+    const pending = this.#pending;
     this.#text = "";
     this.#pending = 0;
     if (pieces.length === 0) return socket.write(text, "latin1");
     this.#pieces = [];
     if (text !== "") pieces.push(text);
+    if (this.#plain && pieces.length > 1 && pending <= together.length && socket.writableLength === 0)
+      return writeTogether(socket, pieces);
     let wanted = true;
     if (pieces.length > 1) socket.cork();
     for (const piece of pieces)
@@ -166,6 +180,21 @@ export class Output {
     this.blocked = false;
     this.#listener.onDrained();
   }
+}
+
+function writeTogether(socket: Duplex, pieces: readonly (string | Uint8Array)[]): boolean {
+  let at = 0;
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i]!;
+    if (typeof piece === "string") at += together.write(piece, at, "latin1");
+    else {
+      together.set(piece, at);
+      at += piece.length;
+    }
+  }
+  const wanted = socket.write(together.subarray(0, at));
+  if (socket.writableLength > 0) together = Buffer.allocUnsafeSlow(flushBytes);
+  return wanted;
 }
 
 /** The kernel's part of a large write isn't in `writableLength`, so that alone would make a slow reader look like a dead one. */
