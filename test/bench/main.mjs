@@ -38,6 +38,7 @@ const bench = {
   certificates,
   identities: { client: certificates.issue("client"), server: certificates.issue("server") },
   quick: flags.quick,
+  rounds,
   /** Of one window. */
   seconds: flags.quick ? 1 : 2,
   /** At most, for a window that others disturb. */
@@ -77,7 +78,9 @@ async function play(name, { windows, figures, stop, once = false }) {
       }
       detail(`${name}.${window}`, results[window]);
     }
-    for (const [key, value] of Object.entries(figures(results))) if (Number.isFinite(value)) report.add(key, value);
+    for (const [key, values] of Object.entries(figures(results))) {
+      for (const value of [values].flat()) if (Number.isFinite(value)) report.add(key, value);
+    }
     process.stdout.write(".");
   }
   await stop();
@@ -98,8 +101,11 @@ async function warmUp(run) {
 
 function detail(name, result) {
   for (const [key, value] of Object.entries(result)) {
-    if (Array.isArray(value)) value.forEach((each, i) => void report.detail(`${name}.${key}.${i + 1}`, each));
-    else if (typeof value === "number" && key !== "requests") report.detail(`${name}.${key}`, value);
+    if (Array.isArray(value)) {
+      for (const [i, each] of value.entries()) {
+        if (typeof each === "number") report.detail(`${name}.${key}.${i + 1}`, each);
+      }
+    } else if (typeof value === "number" && key !== "requests") report.detail(`${name}.${key}`, value);
   }
 }
 

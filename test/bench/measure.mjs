@@ -26,12 +26,13 @@ async function once(devices, load) {
   const elapsedUs = (performance.now() - started) * 1_000;
   const used = devices.map((device, i) => device.cpuUs() - before[i]);
   const total = used.reduce((sum, each) => sum + each, 0);
+  const onCpu0 = used.reduce((sum, each, i) => sum + (devices[i].cpu === 0 ? each : 0), 0);
   return {
     ...result,
     cpuUs: total / result.requests,
     each: used.map((each) => each / result.requests),
     rssMiB: devices.map((device) => device.memory().rss),
     rps: (result.requests * 1e6) / elapsedUs,
-    foreign: Math.max(0, (busyUs(0) - busy - total) / elapsedUs),
+    foreign: Math.max(0, (busyUs(0) - busy - onCpu0) / elapsedUs),
   };
 }

@@ -78,14 +78,15 @@ export async function startShimPair(bench, app) {
   return pair(entry, [first, second]);
 }
 
-export async function startHaproxyPair(bench, app) {
+/** `cpu`: where the first of them runs, the one beside the client. */
+export async function startHaproxyPair(bench, app, cpu = 0) {
   const [entry, between] = [await freePort(), await freePort()];
   const { ca } = bench.certificates;
   const { client, server } = bench.identities;
   const inbound = inboundSidecar({ port: between, app, identity: server, ca });
   const second = await startHaproxy(bench.directory, `in-${between}`, inbound, { port: between });
   const out = outboundSidecar({ port: entry, peer: between, identity: client, ca });
-  const first = await startHaproxy(bench.directory, `out-${entry}`, out, { port: entry });
+  const first = await startHaproxy(bench.directory, `out-${entry}`, out, { port: entry, cpu });
   return pair(entry, [first, second]);
 }
 

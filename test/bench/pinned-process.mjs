@@ -35,6 +35,7 @@ export class PinnedProcess {
   #ended = null;
 
   constructor(command, args, { cpu, cwd, ipc, env }) {
+    this.cpu = cpu;
     this.name = args.find((argument) => argument.endsWith(".mjs"))?.replace(/.*\//, "") ?? command;
     this.process = spawn("taskset", ["-c", String(cpu), command, ...args], {
       cwd,

@@ -1,7 +1,7 @@
 // An app that calls another with undici's request(), in a closed loop or when triggered.
 import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { Pool, request } from "undici";
+import { Pool, request, setGlobalDispatcher } from "undici";
 import { options, ready } from "./program.mjs";
 import { monotonicMs, Samples } from "./samples.mjs";
 
@@ -29,13 +29,15 @@ const dispatcher = await {
     });
   },
 }[options.kind]();
-const requestOptions = dispatcher === undefined ? {} : { dispatcher };
+// Not as an option of each request: the objects that undici copies such options into have a new shape each, for which V8 has
+// to look up every property the long way (Node 20; an eighth of this process's time).
+if (dispatcher !== undefined) setGlobalDispatcher(dispatcher);
 
 const samples = new Samples();
 let error = null;
 
 async function call(startedAt) {
-  const { statusCode, body } = await request(options.url, requestOptions);
+  const { statusCode, body } = await request(options.url);
   const text = await body.text();
   if (statusCode !== 200 || text.length !== options.bytes) throw new Error(`got ${statusCode}: ${text.slice(0, 200)}`);
   samples.add(monotonicMs() - startedAt);

@@ -1,4 +1,4 @@
-// What a shim keeps for each connection that others hold open and don't use.
+// What a shim keeps for each connection that others hold open and don't use, and what Node itself does.
 import { freePort, path, service, startInboundShim } from "../pairs.mjs";
 import { PinnedProcess } from "../pinned-process.mjs";
 
@@ -6,27 +6,36 @@ export const needs = ["openssl"];
 const connections = 2_000;
 
 export async function start(bench) {
+  const { ca } = bench.certificates;
   const app = await PinnedProcess.program("canned-server", { bytes: 100 }, 1);
+
+  const growth = async (server, port) => {
+    const client = await PinnedProcess.program("tls-generator", { tls: { ...bench.identities.client, ca } }, 1);
+    const target = { do: "idle", port, host: service, path };
+    // What the first ones cost (code, pools) isn't what each one costs.
+    await client.ask({ ...target, connections: 20 });
+    await settled();
+    const before = server.memory().rss;
+    await client.ask({ ...target, connections: connections + 20 });
+    await settled();
+    const after = server.memory().rss;
+    await Promise.all([server.stop(), client.stop()]);
+    return { before, after, kib: ((after - before) * 1_024) / connections };
+  };
+
   return {
     windows: {
-      async idle() {
-        const { ca } = bench.certificates;
+      async shim() {
         const port = await freePort();
-        const shim = await startInboundShim(bench, app.info.port, port);
-        const client = await PinnedProcess.program("tls-generator", { tls: { ...bench.identities.client, ca } }, 1);
-        const target = { do: "idle", port, host: service, path };
-        // What the first ones cost (code, pools) isn't what each one costs.
-        await client.ask({ ...target, connections: 20 });
-        await settled();
-        const before = shim.memory().rss;
-        await client.ask({ ...target, connections: connections + 20 });
-        await settled();
-        const after = shim.memory().rss;
-        await Promise.all([shim.stop(), client.stop()]);
-        return { before, after, kib: ((after - before) * 1_024) / connections };
+        return growth(await startInboundShim(bench, app.info.port, port), port);
+      },
+      async node() {
+        const tls = { ...bench.identities.server, ca };
+        const server = await PinnedProcess.program("tls-server", { tls }, 0);
+        return growth(server, server.info.port);
       },
     },
-    figures: ({ idle }) => ({ "connection.kib": idle.kib }),
+    figures: (w) => ({ "connection.kib": w.shim.kib }),
     stop: () => app.stop(),
   };
 }

@@ -1,5 +1,6 @@
 // Two Node apps, one calling the other: plain, with a HAProxy sidecar each, and with the mesh in process.
-// Everything between the call and its answer counts: both apps, and what stands between them.
+// Everything between the call and its answer counts: both apps, and what stands between them. The server's side is on CPU 0,
+// the client's on CPU 1, as on two hosts.
 import { join } from "node:path";
 import { measure } from "../measure.mjs";
 import { outbound, path, rules, service, startHaproxyPair, workload } from "../pairs.mjs";
@@ -12,7 +13,7 @@ export async function start(bench) {
   const generator = await PinnedProcess.program("generator", {}, 1);
   const caller = async (name, options) => {
     const socket = join(bench.directory, `${name}.sock`);
-    return Object.assign(await PinnedProcess.program("caller", { bytes, socket, ...options }, 0), { socket });
+    return Object.assign(await PinnedProcess.program("caller", { bytes, socket, ...options }, 1), { socket });
   };
   const systems = {};
   const sidecars = [];
@@ -33,7 +34,7 @@ export async function start(bench) {
 
   if (bench.peers.has("haproxy")) {
     const behind = await PinnedProcess.program("node-server", { bytes }, 0);
-    const pair = await startHaproxyPair(bench, behind.info.port);
+    const pair = await startHaproxyPair(bench, behind.info.port, 1);
     sidecars.push(pair);
     systems.sidecars = [await caller("sidecars", { kind: "plain", url: pair.url }), behind, ...pair.devices];
   }
@@ -46,8 +47,10 @@ export async function start(bench) {
     measure(
       devices,
       async () => {
-        const answer = devices[0].ask({ do: "triggered" });
-        await generator.ask({ do: "triggers", socket: devices[0].socket, rate, ms: bench.seconds * 1_000 });
+        const [answer] = await Promise.all([
+          devices[0].ask({ do: "triggered" }),
+          generator.ask({ do: "triggers", socket: devices[0].socket, rate, ms: bench.seconds * 1_000 }),
+        ]);
         return answer;
       },
       bench,
