@@ -117,7 +117,7 @@ test.each([
   const dead = await makePort();
   if (dead === null) return;
   const send = sender(await caller([...ports, dead]));
-  const perSecond = await calmRate(300, send);
+  const perSecond = await calmRate(500, send);
   const report = await drive({ perSecond, seconds: 5, send });
   record(`black hole, ${name}`, {
     offered: `${perSecond}/s for 5 s, half of them POST; the others of 3 replicas are well`,
@@ -137,7 +137,7 @@ test.each([
 test("a replica freezes with open connections, and comes back", async () => {
   const { programs, ports } = await meshed(3);
   const send = sender(await caller(ports));
-  const perSecond = await calmRate(300, send);
+  const perSecond = await calmRate(500, send);
   const frozen = programs[0]!;
   setTimeout(() => frozen.signal("SIGSTOP"), 1_000);
   setTimeout(() => frozen.signal("SIGCONT"), 5_000);

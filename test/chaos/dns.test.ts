@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemDns } from "../../packages/core/src/resolver/dns-client.js";
 import { DnsResolver } from "../../packages/core/src/resolver/dns-resolver.js";
 import { systemClock } from "../../packages/core/src/runtime/clock.js";
-import { drive } from "./load.js";
+import { calmRate, drive } from "./load.js";
 import { PickerMesh } from "./picker-mesh.js";
 import { bundle, endPrograms, Program } from "./program.js";
 import type { Serving } from "./replica.js";
@@ -75,6 +75,7 @@ test("DNS is away for a while, and knows another address when it is back", async
   });
   const mesh = new PickerMesh({ resolver, timeoutMs: 2_000, picker: null, ejects: true });
   try {
+    const perSecond = await calmRate(200, () => mesh.get("/"));
     let asked = 0;
     setTimeout(() => {
       asked = dns.questions;
@@ -84,9 +85,9 @@ test("DNS is away for a while, and knows another address when it is back", async
       dns.address = [127, 0, 0, 2];
       void dns.start();
     }, 4_000);
-    const report = await drive({ perSecond: 200, seconds: 10, send: () => mesh.get("/") });
+    const report = await drive({ perSecond, seconds: 10, send: () => mesh.get("/") });
     record("DNS outage", {
-      offered: "200/s for 10 s; DNS with a TTL of 1 s is away from 1.5 s to 4 s, and then knows another address",
+      offered: `${perSecond}/s for 10 s; DNS with a TTL of 1 s is away from 1.5 s to 4 s, and then knows another address`,
       requests: report.sent,
       failed: report.failed.length,
       success: percent(report.successRate),

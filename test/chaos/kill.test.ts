@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createMesh } from "@selvage/core";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { call } from "./client.js";
-import { drive } from "./load.js";
+import { calmRate, drive } from "./load.js";
 import { bundle, endPrograms, Program, processedIn } from "./program.js";
 import type { Serving } from "./replica.js";
 import { percent, record } from "./results.js";
@@ -37,14 +37,15 @@ test("kill -9: safe requests don't notice, and nothing is processed twice that m
   try {
     const one = (i: number) =>
       call({ agent: mesh.agent, authority: "app", path: `/?id=${i}`, method: i % 2 === 0 ? "GET" : "POST", body: "" });
-    for (let i = 0; i < 20; i++) await one(1_000_000 + i);
+    const perSecond = await calmRate(500, one);
     setTimeout(() => programs[0]!.signal("SIGKILL"), 1_500);
-    const report = await drive({ perSecond: 500, seconds: 5, send: one });
+    const report = await drive({ perSecond, seconds: 5, send: one });
     const posts = report.failed.filter((i) => i % 2 === 1);
     const counts = processedIn(programs.map((_, i) => join(stateDir, `log${i}`)));
     const twice = [...counts].filter(([id, count]) => count > 1 && Number(id) % 2 === 1);
     record("kill -9", {
-      offered: "500/s for 5 s, half of them POST; one of 3 replicas killed",
+      offered: `${perSecond}/s for 5 s, half of them POST; one of 3 replicas killed`,
+      requests: report.sent,
       failedGets: report.failed.length - posts.length,
       failedPosts: posts.length,
       postsProcessedTwice: twice.length,

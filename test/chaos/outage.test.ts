@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createMesh, type MeshOptions } from "@selvage/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { call } from "./client.js";
-import { drive } from "./load.js";
+import { calmRate, drive } from "./load.js";
 import { bundle, endPrograms, Program, processedIn } from "./program.js";
 import type { Behaviour, Serving } from "./replica.js";
 import { percent, record } from "./results.js";
@@ -43,7 +43,6 @@ async function plainReplicas(count: number, outbound: MeshOptions["outbound"] & 
 }
 
 describe("retries in an outage", () => {
-  const perSecond = 500;
   const seconds = 5;
 
   test.each<[string, Behaviour[]]>([
@@ -53,14 +52,12 @@ describe("retries in an outage", () => {
   ])("%s", async (name, behaviours) => {
     const service = { retry: { limit: 3 } };
     const { program, mesh, processed } = await plainReplicas(3, { services: { [authority]: service } });
+    const send = (i: number) => call({ agent: mesh.agent, authority, path: `/?id=${i}` });
     try {
+      const perSecond = await calmRate(500, send);
       for (const behaviour of behaviours) await program.ask({ ...behaviour });
       const before = await processed();
-      const report = await drive({
-        perSecond,
-        seconds,
-        send: (i) => call({ agent: mesh.agent, authority, path: `/?id=${i}` }),
-      });
+      const report = await drive({ perSecond, seconds, send });
       const reached = (await processed()) - before;
       const bound = 1.2 * report.sent + 10 * seconds;
       record(`retries, ${name}`, {
@@ -83,14 +80,15 @@ test("reset storm: one replica of three resets every connection", async () => {
   try {
     const one = (i: number) =>
       call({ agent: mesh.agent, authority, path: `/?id=${i}`, method: i % 2 === 0 ? "GET" : "POST", body: "" });
-    for (let i = 0; i < 20; i++) await one(1_000_000 + i);
+    const perSecond = await calmRate(500, one);
     await program.ask({ only: 0, reset: true });
-    const report = await drive({ perSecond: 500, seconds: 5, send: one });
+    const report = await drive({ perSecond, seconds: 5, send: one });
     const gets = report.failed.filter((i) => i % 2 === 0).length;
     const counts = processedIn([log]);
     const twice = [...counts].filter(([id, count]) => count > 1 && Number(id) % 2 === 1);
     record("reset storm", {
-      offered: "500/s for 5 s, half of them POST; one of 3 replicas resets every connection",
+      offered: `${perSecond}/s for 5 s, half of them POST; one of 3 replicas resets every connection`,
+      requests: report.sent,
       failedGets: gets,
       failedPosts: report.failed.length - gets,
       postsProcessedTwice: twice.length,

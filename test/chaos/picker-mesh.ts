@@ -146,7 +146,7 @@ class PickService implements Service {
 }
 
 class StatusSink implements Sink {
-  #status = 0;
+  #outcome: Outcome = 0;
   readonly #resolve: (outcome: Outcome) => void;
 
   constructor(resolve: (outcome: Outcome) => void) {
@@ -155,14 +155,15 @@ class StatusSink implements Sink {
 
   onInformational(): void {}
 
-  onHead(status: number): void {
-    this.#status = status;
+  onHead(status: number, headers: readonly string[]): void {
+    const why = headers.indexOf("l5d-proxy-error");
+    this.#outcome = why === -1 ? status : `${status} ${headers[why + 1]}`;
   }
 
   onData(): void {}
 
   onEnd(): void {
-    this.#resolve(this.#status);
+    this.#resolve(this.#outcome);
   }
 
   onError(error: { readonly code: string }): void {
