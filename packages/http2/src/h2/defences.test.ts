@@ -389,6 +389,22 @@ describe("peers that don't take what they asked for", () => {
     expect(closed).toBe(1);
   });
 
+  it("pieces of body that nobody reads pin little more than themselves", async () => {
+    const { peer } = server();
+    const piece = Buffer.alloc(2_000);
+    const padding = frame(frameType.ping, 0, 0, Buffer.alloc(8));
+    // In one read: a little that is held among much that is not.
+    peer.write(headers(1, post, endHead), repeat(1_500, () => padding).subarray(0, 17 * 800), data(1, piece), padding);
+    await peer.settled();
+    const sizes: number[] = [];
+    taken[0]!.x.body!.pipe({
+      onData: (chunk) => sizes.push(chunk.buffer.byteLength),
+      onEnd() {},
+    });
+    expect(sizes.length).toBe(1);
+    expect(sizes[0]).toBeLessThanOrEqual(4 * 2_048);
+  });
+
   it("one that asks without reading is made to wait", async () => {
     const [ours] = duplexPair();
     ours._write = () => {};

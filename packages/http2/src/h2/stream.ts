@@ -3,8 +3,9 @@ import type { ExchangeError } from "../exchange-error.js";
 import { errorCode } from "./frame.js";
 import type { Session } from "./session.js";
 
-/** Held pieces below this are copied, so that a byte doesn't pin the read it came in. */
+/** Held pieces below this, or below this part of it, are copied, so that a little doesn't pin the whole read it came in. */
 const copyBelowBytes = 1_024;
+const copyBelowPart = 4;
 /** What a blocked stream has to move in each `stallTimeoutMs`, unless less is queued. */
 const stallBytes = 65_536;
 
@@ -194,7 +195,8 @@ export abstract class Stream {
     if (this.#paused || this.#delivering || this.#heldBytes > 0) {
       const view = buffer.subarray(start, end);
       this.#held ??= [];
-      this.#held.push(bytes < copyBelowBytes ? Buffer.from(view) : view);
+      const small = bytes < copyBelowBytes || bytes * copyBelowPart < buffer.length;
+      this.#held.push(small ? Buffer.from(view) : view);
       this.#heldBytes += bytes;
       this.session.bufferedBytes += bytes;
       return;
