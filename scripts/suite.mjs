@@ -1,4 +1,4 @@
-// npm run conformance | interop | fuzz | chaos | bench: one of the suites under test/.
+// npm run conformance | interop | fuzz | attacks | chaos | bench: one of the suites under test/.
 import { built, installed, run } from "./prepared.mjs";
 
 const [suite = "", ...rest] = process.argv.slice(2);

@@ -69,8 +69,10 @@ async function ownBackend(): Promise<{ port: number; close(): void }> {
   return { port, close: () => server.destroy() };
 }
 
-const field = (one: Smuggle, name: string) =>
-  one.fields[one.fields.findIndex((text, at) => at % 2 === 0 && text === name) + 1];
+function field(one: Smuggle, name: string): string | undefined {
+  const at = one.fields.findIndex((text, index) => index % 2 === 0 && text === name);
+  return at < 0 ? undefined : one.fields[at + 1];
+}
 
 describe("the corpus", () => {
   it("has at least fifty cases, each with a name of its own", () => {
