@@ -26,5 +26,14 @@ export async function digest(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8A
   return { length, sha256: hash.digest("hex") };
 }
 
+const digests = new Map<number, Promise<Digest>>();
+
+/** Of the bytes of that size; reckoned once. */
+export function digestOf(size: number): Promise<Digest> {
+  const found = digests.get(size) ?? digest(chunksOf(size));
+  digests.set(size, found);
+  return found;
+}
+
 /** What is sent compressed. */
 export const longText = "A selvage is the edge that a loom weaves into the cloth itself. ".repeat(500);

@@ -43,9 +43,11 @@ export class Program {
   stdout = "";
   stderr = "";
   #over = false;
+  readonly #detached: boolean;
   readonly #listeners: (() => void)[] = [];
 
   constructor(command: string, parameters: readonly string[], options: SpawnOptions = {}) {
+    this.#detached = options.detached === true;
     this.child = spawn(command, [...parameters], { stdio: "pipe", ...options });
     this.child.stdin?.on("error", () => {});
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
@@ -77,9 +79,10 @@ export class Program {
     }
   }
 
-  /** Ends it, if it didn't by itself. */
-  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    if (!this.#over) this.child.kill(signal);
+  /** Ends it, if it didn't by itself. One that was started `detached` ends with all that it has started. */
+  async stop(): Promise<void> {
+    const { pid } = this.child;
+    if (!this.#over && pid !== undefined) process.kill(this.#detached ? -pid : pid, "SIGKILL");
     await this.ended.catch(() => {});
   }
 

@@ -16,7 +16,10 @@ let caller: Mesh;
 
 beforeAll(async () => {
   if (!existsSync(cli)) throw new Error(`${cli} isn't there: these tests run what is built. Run npm run build first.`);
-  caller = await meshes.server({ workload: { name: "caller" }, outbound: { defaults: { timeout: "10s" } } });
+  caller = await meshes.server({
+    workload: { name: "caller" },
+    outbound: { queue: { failFast: "300ms" }, defaults: { timeout: "10s" } },
+  });
 });
 afterAll(() => meshes.stop());
 afterEach(async () => {
@@ -45,6 +48,7 @@ async function ports(): Promise<Ports> {
 function selvage(flags: readonly string[], command: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   const program = new Program(process.execPath, [cli, "run", ...flags, "--", ...command], {
     cwd: meshes.stateDir,
+    detached: true,
     env: { ...process.env, NODE_ENV: "", NODE_OPTIONS: "", SELVAGE_STATE_DIR: meshes.stateDir, ...env },
   });
   running.push(program);
