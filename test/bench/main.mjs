@@ -42,7 +42,7 @@ const bench = {
   /** Of one window. */
   seconds: flags.quick ? 1 : 2,
   /** At most, for a window that others disturb. */
-  tries: flags.quick ? 1 : 3,
+  tries: flags.quick ? 1 : 2,
 };
 
 const report = new Report();
@@ -61,6 +61,7 @@ for (const name of chosen) {
   process.stdout.write(`${name} `);
   await play(name, await scenario.start(bench));
   process.stdout.write(` ${((performance.now() - started) / 1_000).toFixed(0)} s\n`);
+  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report.json(rounds), null, 2)}\n`);
 }
 
 /** Rounds in which windows take turns, every other round backwards. */
@@ -73,7 +74,7 @@ async function play(name, { windows, figures, stop, once = false }) {
       try {
         results[window] = await run();
       } catch (error) {
-        process.stdout.write(`\n${name}.${window}, round ${round}: ${error.message}\n`);
+        process.stdout.write(`\n${name}.${window}, round ${round}: ${error.message.split("\n    at ")[0]}\n`);
         results[window] = {};
       }
       detail(`${name}.${window}`, results[window]);
@@ -110,5 +111,4 @@ function detail(name, result) {
 }
 
 process.stdout.write(`\n${report.detailTable()}\n\n${report.table()}\n`);
-if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report.json(rounds), null, 2)}\n`);
 process.exit();
