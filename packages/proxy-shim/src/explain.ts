@@ -39,7 +39,8 @@ async function ask({ method, url, admin, header = [] }: ExplainOptions): Promise
 
 /** What is known of a call, as lines. */
 export function explanationText(explanation: Explanation): string {
-  const { method, authority, path, problem, route, target, retryBudget, retriedAfter, attempts, zone } = explanation;
+  const { method, authority, path, problem, route, target, retryBudget, retriedAfter, attempts, zone, hash } =
+    explanation;
   const lines = [`${method} http://${authority}${path}`, ""];
   if (problem !== null) lines.push(row("problem", problem));
   if (target !== null) {
@@ -61,7 +62,13 @@ export function explanationText(explanation: Explanation): string {
     const rate = `${minPerSecond} a second, and one for ${number(1 / ratio)} calls that need none`;
     lines.push(row("budget", `${available} retries now (${rate})`));
   }
-  if (target !== null) lines.push(...endpointTexts(target, zone));
+  if (hash !== null) {
+    const whose =
+      hash.endpoint === null ? "not in this call, which goes by load" : `this call belongs to ${hash.endpoint}`;
+    lines.push(row("key", `${hash.by} ${hash.name}: ${whose}`));
+  }
+  // Whose a key is doesn't depend on zones.
+  if (target !== null) lines.push(...endpointTexts(target, hash?.endpoint == null ? zone : null));
   return `${lines.join("\n")}\n`;
 }
 

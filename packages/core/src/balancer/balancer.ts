@@ -1,12 +1,15 @@
-import type { Exchange, ExchangeError, Service, Sink } from "@selvage/http2";
-import type { FailureAccrualConfig, QueueConfig } from "../config/config.js";
+import type { Exchange, ExchangeError, HeaderList, Service, Sink } from "@selvage/http2";
+import type { FailureAccrualConfig, HashConfig, QueueConfig } from "../config/config.js";
 import { meshError } from "../errors.js";
 import { FailureAccrual, failureAccrualDefaults } from "../resilience/failure-accrual.js";
+import { endpointKey, sameEndpoint } from "../resolver/endpoint-address.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
 import type { Clock } from "../runtime/clock.js";
 import type { Random } from "../runtime/random.js";
 import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
-import { Endpoint, type EndpointFactory, type EndpointTransport } from "./endpoint.js";
+import { Endpoint, type EndpointFactory, type EndpointTransport, InFlight } from "./endpoint.js";
+import { HashKey, noKey } from "./hash-key.js";
+import { HashRing } from "./hash-ring.js";
 import { pickOfTwo } from "./p2c.js";
 import { PeakEwma, type PeakEwmaConfig, peakEwmaDefaults } from "./peak-ewma.js";
 import { type Dispatcher, Waiter, WaitQueue } from "./wait-queue.js";
@@ -22,6 +25,8 @@ export interface BalancingConfig {
   readonly zone: string | null;
   readonly ewma: PeakEwmaConfig;
   readonly accrual: FailureAccrualConfig;
+  /** Endpoints are chosen by a key of the request, whatever their zone; `null`: by load. */
+  readonly hash: HashConfig | null;
 }
 
 /** Linkerd's numbers, but for `panicRatio`: Envoy's idea, with a number by which one good endpoint of three suffices. */
@@ -31,6 +36,7 @@ export const balancingDefaults: BalancingConfig = Object.freeze({
   zone: null,
   ewma: peakEwmaDefaults,
   accrual: failureAccrualDefaults,
+  hash: null,
 });
 
 /**
@@ -61,6 +67,9 @@ export class Balancer implements TimerOwner {
   readonly #near: Endpoint[] = [];
   /** The others that are not ejected. */
   readonly #far: Endpoint[] = [];
+  readonly #inFlight = new InFlight();
+  readonly #hashKey: HashKey | null;
+  #ring: HashRing | null = null;
   readonly #queue = new WaitQueue();
   readonly #failFastTimer = new WheelTimer(this);
   #failFast = false;
@@ -71,6 +80,7 @@ export class Balancer implements TimerOwner {
   constructor(parts: BalancerParts, config: BalancingConfig = balancingDefaults) {
     this.#parts = parts;
     this.config = config;
+    this.#hashKey = config.hash === null ? null : new HashKey(config.hash);
   }
 
   get endpoints(): Iterable<Endpoint> {
@@ -95,7 +105,25 @@ export class Balancer implements TimerOwner {
     return eligible - this.#near.length - this.#far.length > eligible * this.config.panicRatio;
   }
 
-  /** An endpoint for an attempt, `null` when none is ready. At most four are looked at, however many there are. */
+  /** How many endpoints an attempt may go to. */
+  get choices(): number {
+    return this.panicking ? this.#eligible.length : this.#near.length + this.#far.length;
+  }
+
+  /** For an attempt of a request: by its key where there is one, else by load. `null` when no endpoint is ready. */
+  pickFor(headers: HeaderList, excluded: Endpoint | null, now: number): Endpoint | null {
+    const found = this.#ring === null ? null : this.ownerOf(headers, excluded);
+    return found === null ? this.pick(excluded, now) : found;
+  }
+
+  /** The endpoint that a request belongs to by its key; `null` when it has none, or nobody is near who could take it. */
+  ownerOf(headers: HeaderList, excluded: Endpoint | null = null): Endpoint | null {
+    const hash = this.#ring === null ? noKey : this.#hashKey!.of(headers);
+    if (hash === noKey) return null;
+    return this.#ring!.find(hash, excluded, this.panicking, this.#inFlight.count, this.choices);
+  }
+
+  /** An endpoint for an attempt, by load; `null` when none is ready. At most four are looked at, however many there are. */
   pick(excluded: Endpoint | null, now: number): Endpoint | null {
     const { random } = this.#parts;
     if (this.panicking) {
@@ -139,27 +167,36 @@ export class Balancer implements TimerOwner {
     this.#resolved = true;
     this.#failure = null;
     const next = new Map<string, Endpoint>();
+    let changed = false;
     for (const address of addresses) {
       const key = endpointKey(address);
       const known = this.#endpoints.get(key);
       if (next.has(key)) continue;
       if (known !== undefined && sameEndpoint(known.address, address)) {
         known.address = address;
-        known.weight = address.weight ?? 1;
+        const weight = address.weight ?? 1;
+        if (known.weight !== weight) changed = true;
+        known.weight = weight;
         const far = this.#isFar(address);
         if (far !== known.far) this.#leaveReady(known);
         known.far = far;
         next.set(key, known);
       } else {
         next.set(key, this.#create(key, address));
+        changed = true;
       }
     }
     const former = this.#endpoints;
     this.#endpoints = next;
     for (const [key, endpoint] of former) {
-      if (next.get(key) !== endpoint) this.#remove(endpoint);
+      if (next.get(key) === endpoint) continue;
+      this.#remove(endpoint);
+      changed = true;
     }
     for (const endpoint of next.values()) this.#place(endpoint);
+    if (changed && this.config.hash !== null) {
+      this.#ring = this.#eligible.length === 0 ? null : new HashRing([...this.#eligible], this.config.hash.maxLoad);
+    }
     this.#becameReady();
   }
 
@@ -196,7 +233,7 @@ export class Balancer implements TimerOwner {
   #create(key: string, address: EndpointAddress): Endpoint {
     const { clock, wheel, random, factory, wrap } = this.#parts;
     const transport = factory.create(address);
-    const endpoint = new Endpoint(key, address, transport, new PeakEwma(clock.now(), this.config.ewma));
+    const endpoint = new Endpoint(key, address, transport, new PeakEwma(clock.now(), this.config.ewma), this.#inFlight);
     const listener = { accrualChanged: () => this.placed(endpoint) };
     endpoint.accrual = new FailureAccrual(this.config.accrual, clock, wheel, random, listener);
     endpoint.service = wrap(endpoint, transport);
@@ -237,7 +274,7 @@ export class Balancer implements TimerOwner {
       const waiter = this.#queue.shift();
       if (waiter === null) return;
       if (this.#queue.size === 0) this.#parts.wheel.cancel(this.#failFastTimer);
-      waiter.dispatch(endpoint);
+      waiter.dispatch(this.#ring === null ? endpoint : (this.pickFor(waiter.headers, null, now) ?? endpoint));
     }
   }
 
@@ -256,20 +293,6 @@ export class Balancer implements TimerOwner {
       this.#failure,
     );
   }
-}
-
-/** Host and port, with brackets around IPv6. */
-export function endpointKey(address: EndpointAddress): string {
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
-}
-
-/** Weight and zone may change under an endpoint; what its transport was made from may not. */
-function sameEndpoint(a: EndpointAddress, b: EndpointAddress): boolean {
-  if (a.identity !== b.identity) return false;
-  const before = a.attributes ?? {};
-  const after = b.attributes ?? {};
-  const names = Object.keys(before);
-  return names.length === Object.keys(after).length && names.every((name) => before[name] === after[name]);
 }
 
 function leaveReady(list: Endpoint[], endpoint: Endpoint): void {

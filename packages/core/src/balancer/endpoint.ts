@@ -18,6 +18,11 @@ export interface EndpointFactory {
   create(address: EndpointAddress): EndpointTransport;
 }
 
+/** Attempts on all endpoints of a balancer that have not ended. */
+export class InFlight {
+  count = 0;
+}
+
 /** One address that serves an authority, with what the balancer knows of it. Owned by its balancer. */
 export class Endpoint {
   /** Host and port: what it is known by. */
@@ -26,6 +31,7 @@ export class Endpoint {
   readonly identity: string | null;
   readonly transport: EndpointTransport;
   readonly load: PeakEwma;
+  readonly #all: InFlight;
   accrual!: FailureAccrual;
   /** The layers of this endpoint, around its transport. */
   service: Service;
@@ -40,14 +46,28 @@ export class Endpoint {
   eligibleIndex = -1;
   readyIndex = -1;
 
-  constructor(key: string, address: EndpointAddress, transport: EndpointTransport, load: PeakEwma) {
+  constructor(key: string, address: EndpointAddress, transport: EndpointTransport, load: PeakEwma, all: InFlight) {
     this.key = key;
     this.address = address;
     this.identity = address.identity;
     this.transport = transport;
     this.service = transport;
     this.load = load;
+    this.#all = all;
     this.weight = address.weight ?? 1;
+  }
+
+  /** An attempt starts. */
+  started(): void {
+    this.attempts++;
+    this.inFlight++;
+    this.#all.count++;
+  }
+
+  /** An attempt ended, whichever way. */
+  ended(): void {
+    this.inFlight--;
+    this.#all.count--;
   }
 
   get state(): EndpointState {

@@ -1,4 +1,4 @@
-import type { Exchange, ExchangeError, Flow, Sink } from "@selvage/http2";
+import type { Exchange, ExchangeError, Flow, HeaderList, Sink } from "@selvage/http2";
 import type { Endpoint } from "./endpoint.js";
 
 /** Who asked for an endpoint and gets it later. */
@@ -23,6 +23,10 @@ export class Waiter implements Flow {
     this.#dispatcher = dispatcher;
     this.#queue = queue;
     x.flow = this;
+  }
+
+  get headers(): HeaderList {
+    return this.#x.headers;
   }
 
   abort(reason: ExchangeError): void {

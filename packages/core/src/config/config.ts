@@ -233,6 +233,18 @@ export interface BalancerConfig {
   readonly zones: "prefer" | "ignore";
   /** When more than this share of the endpoints is ejected, all are used. 1: never. */
   readonly panicRatio: number;
+  /** `null`: chosen by load alone. */
+  readonly hash: HashConfig | null;
+}
+
+/** Requests with the same key go to the same endpoint, while it is there and not overloaded. */
+export interface HashConfig {
+  /** Where the key is: in a header, or in a cookie that the application set. */
+  readonly by: "header" | "cookie";
+  /** Of the header (lower case) or the cookie. */
+  readonly name: string;
+  /** Exchanges in flight relative to the average endpoint of that weight, beyond which the next endpoint is taken. */
+  readonly maxLoad: number;
 }
 
 export interface FailureAccrualConfig {

@@ -213,6 +213,16 @@ export interface BalancerOptions {
   zones?: "prefer" | "ignore" | undefined;
   /** @defaultValue 0.7 */
   panicRatio?: number | undefined;
+  /** Absent: endpoints are chosen by load alone. */
+  hash?: HashOptions | undefined;
+}
+
+/** One of `header` and `cookie`. */
+export interface HashOptions {
+  header?: string | undefined;
+  cookie?: string | undefined;
+  /** @defaultValue 1.5 */
+  maxLoad?: number | undefined;
 }
 
 export interface FailureAccrualOptions {

@@ -114,6 +114,17 @@ export const successRateSchema = z.strictObject({
   }),
 });
 
+/** The defaults of fields that are only there when their group is. */
+export const hashSchema = z.strictObject({
+  header: field(headerName, { doc: "header whose value is the key" }),
+  cookie: field(checked(refuseMethod), { doc: "cookie whose value is the key; applications set it, not the mesh" }),
+  maxLoad: field(z.number().min(1).max(1000), {
+    doc: "requests in flight, relative to the average endpoint, beyond which the next endpoint gets a key's requests",
+    unit: "ratio",
+    default: 1.5,
+  }),
+});
+
 const settings = {
   protocol: field(protocol, {
     doc: "what plain endpoints are spoken to in; meshed ones always get HTTP/2",
@@ -153,6 +164,17 @@ const settings = {
         unit: "ratio",
         default: 0.7,
       }),
+      hash: field(
+        hashSchema.superRefine(({ header, cookie }, context) => {
+          if ((header === undefined) !== (cookie === undefined)) return;
+          const message = header === undefined ? "must name where the key is" : "must name one key";
+          context.addIssue({ code: "custom", message, params: { remedy: "write one of header and cookie" } });
+        }),
+        {
+          doc: "requests with the same key go to the same endpoint (consistent hashing); those without one are balanced by load; absent: all are",
+          optional: true,
+        },
+      ),
     }),
     { doc: "picks the less loaded of two endpoints" },
   ),

@@ -4,6 +4,7 @@ import type {
   EndpointConfig,
   EndpointProtocol,
   EndpointsConfig,
+  HashConfig,
   RetryConfig,
   RouteConfig,
   RouteMatchConfig,
@@ -11,7 +12,13 @@ import type {
   ServiceSettings,
 } from "./config.js";
 import { defaultsOf } from "./fields.js";
-import { defaultRoutePath, defaultWeight, type endpointListSchema, successRateSchema } from "./outbound-schema.js";
+import {
+  defaultRoutePath,
+  defaultWeight,
+  type endpointListSchema,
+  hashSchema,
+  successRateSchema,
+} from "./outbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
 import type { CheckedOptions } from "./schema.js";
 
@@ -56,6 +63,7 @@ export function resolveSettings(defaults: CheckedSettings, own: CheckedSettings)
       decayMs: all.balancer.decay,
       zones: all.balancer.zones,
       panicRatio: all.balancer.panicRatio,
+      hash: resolveHash(own.balancer?.hash ?? defaults.balancer?.hash),
     },
     failureAccrual: {
       consecutiveFailures,
@@ -65,6 +73,14 @@ export function resolveSettings(defaults: CheckedSettings, own: CheckedSettings)
       successRate: successRate === undefined ? null : resolveSuccessRate(all.failureAccrual.successRate),
     },
   };
+}
+
+function resolveHash(written: z.output<typeof hashSchema> | undefined): HashConfig | null {
+  if (written === undefined) return null;
+  const { header, cookie, maxLoad } = overlay(defaultsOf(hashSchema), written) as Filled<z.output<typeof hashSchema>>;
+  return written.header !== undefined
+    ? { by: "header", name: header, maxLoad }
+    : { by: "cookie", name: cookie, maxLoad };
 }
 
 function resolveSuccessRate(written: object): NonNullable<ServiceSettings["failureAccrual"]["successRate"]> {

@@ -52,6 +52,19 @@ describe("services", () => {
     expect(defaults).toMatchObject({ timeoutMs: 2000, retry: { limit: 3, backoff: { minMs: 10, maxMs: 250 } } });
   });
 
+  test("the key of one replaces that of all", () => {
+    const { services, defaults } = directory.load({
+      outbound: {
+        defaults: { balancer: { hash: { header: "x-user", maxLoad: 2 } } },
+        services: { a: { balancer: { hash: { cookie: "session" } } }, b: {} },
+      },
+    }).outbound;
+    expect(defaults.balancer.hash).toEqual({ by: "header", name: "x-user", maxLoad: 2 });
+    expect(services["a"]?.balancer.hash).toEqual({ by: "cookie", name: "session", maxLoad: 1.5 });
+    expect(services["b"]?.balancer.hash).toEqual(defaults.balancer.hash);
+    expect(directory.load({}).outbound.defaults.balancer.hash).toBe(null);
+  });
+
   test("endpoints of all kinds", () => {
     const id = "spiffe://dev.selvage/ns/shop/sa/a";
     const list = [

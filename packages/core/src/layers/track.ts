@@ -64,8 +64,7 @@ class TrackSink implements Sink {
     this.#metrics = x.target!.attemptMetrics;
     this.#startedAt = x.attemptStartedAt;
     this.#grpc = isGrpcRequest(x.method, x.headers);
-    endpoint.attempts++;
-    endpoint.inFlight++;
+    endpoint.started();
     endpoint.load.start();
     this.#probe = endpoint.accrual.takeProbe();
   }
@@ -101,7 +100,7 @@ class TrackSink implements Sink {
       else this.#succeeded();
     }
     if (!this.#answered) this.#answer();
-    this.#endpoint.inFlight--;
+    this.#endpoint.ended();
     this.#next.onEnd(trailers);
   }
 
@@ -121,7 +120,7 @@ class TrackSink implements Sink {
       const now = this.#clock.now();
       this.#endpoint.load.giveUp(now - this.#startedAt, now);
     }
-    this.#endpoint.inFlight--;
+    this.#endpoint.ended();
     this.#next.onError(error);
   }
 

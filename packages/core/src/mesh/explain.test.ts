@@ -1,6 +1,7 @@
 import { transportError } from "@selvage/http2";
 import { ScriptedService } from "@selvage/http2/testing";
 import { describe, expect, test } from "vitest";
+import { balancingDefaults } from "../balancer/balancer.js";
 import { compileRetryPolicy, type RetryPolicyOptions, retryDefaults } from "../resilience/retry-policy.js";
 import { TestMesh, type TestMeshOptions, testRoute } from "../testing/test-mesh.js";
 import { explainCall, readQuestion } from "./explain.js";
@@ -90,6 +91,16 @@ describe("a call is explained", () => {
     const routed = meshOf({ endpoints: [] });
     expect(explainCall({ method: "GET", url }, routed.targets).problem).toBe("no endpoint of test.example is known");
     mesh.target.close();
+  });
+
+  test("with the endpoint that its key belongs to", () => {
+    const hash = { by: "header", name: "x-user", maxLoad: 1.5 } as const;
+    const { targets, mesh } = meshOf({ endpoints: ["a:1", "b:2"], balancing: { ...balancingDefaults, hash } });
+    const owner = mesh.target.balancer;
+    const asked = explainCall({ method: "GET", url, headers: ["x-user", "ann"] }, targets);
+    expect(asked.hash).toEqual({ ...hash, endpoint: owner.ownerOf(["x-user", "ann"])?.key });
+    expect(explainCall({ method: "GET", url }, targets).hash?.endpoint).toBe(null);
+    expect(explained({}, 0)).toMatchObject({ hash: null });
   });
 
   test("with the states of its endpoints", () => {

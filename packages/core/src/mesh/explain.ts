@@ -1,5 +1,5 @@
 import type { HeaderList } from "@selvage/http2";
-import type { RetryBudgetConfig } from "../config/config.js";
+import type { HashConfig, RetryBudgetConfig } from "../config/config.js";
 import type { TargetLookup } from "../layers/route.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
 import type { Route } from "../router/route.js";
@@ -55,6 +55,8 @@ export interface Explanation {
   readonly retryBudget: (RetryBudgetConfig & { readonly available: number }) | null;
   /** The zone whose endpoints are preferred; `null`: none. */
   readonly zone: string | null;
+  /** The key by which endpoints are chosen, and whose this call would be, `null` without a key; `null`: they are chosen by load. */
+  readonly hash: (HashConfig & { readonly endpoint: string | null }) | null;
   readonly target: TargetDescription | null;
 }
 
@@ -71,22 +73,25 @@ export function explainCall(question: CallQuestion, targets: TargetLookup): Expl
   const path = `${url.pathname}${url.search}`;
   const call = { method, authority, path };
   const target = targets.find(authority);
-  const nothing = { route: null, attempts: [], retriedAfter: null, retryBudget: null, zone: null, target: null };
+  const none = { route: null, attempts: [], retriedAfter: null };
+  const nothing = { ...none, retryBudget: null, zone: null, hash: null, target: null };
   if (target === null) {
     return { ...call, ...nothing, problem: `no service ${authority}: ${targets.explainUnknown(authority)}` };
   }
   target.start();
   const described = target.describe();
+  const { hash } = target.balancer.config;
   const known = {
     ...call,
     target: described,
     retryBudget: { ...target.budget.config, available: described.retriesAvailable },
     zone: target.balancer.config.zone,
+    hash: hash === null ? null : { ...hash, endpoint: target.balancer.ownerOf(headers)?.key ?? null },
   };
   const route = target.routes.find(method, path, headers);
   if (route === null) {
     const problem = `no route of ${target.authority} matches ${method} ${path}`;
-    return { ...known, problem, route: null, attempts: [], retriedAfter: null };
+    return { ...known, problem, ...none };
   }
   return {
     ...known,

@@ -91,6 +91,7 @@ function targetConfig(
       zone: settings.balancer.zones === "prefer" ? parts.config.workload.zone : null,
       ewma: settings.balancer,
       accrual: settings.failureAccrual,
+      hash: settings.balancer.hash,
     },
     retryBudget: settings.retryBudget,
     factory: parts.factory(settings),
