@@ -13,14 +13,17 @@ import {
 } from "./meshed-ends.js";
 
 /**
- * Peers that must be refused, against live ports: as clients against what serves, as servers against what calls. Each is refused,
- * nothing of it reaches the application, why is counted, and a good peer is served all the while.
+ * Peers that must be refused, in the four meshed cells: as clients against both forms of what serves, as servers against both forms of
+ * what calls. Each is refused, nothing of it reaches the application, why is counted, and good peers of both forms are served
+ * all the while.
  */
 const trust = createTestTrust();
 const files = new IdentityFiles(trust);
 afterAll(() => files.remove());
 
 const goodPeer = "peer";
+// Nothing is in flight when an end stops here.
+const drain = { timeout: "10ms" } as const;
 const as = (role: "client" | "server") => badIdentities.filter((bad) => bad.role === role || bad.role === "both");
 
 function optionsOfBad(bad: BadIdentity, material: BadMaterial | null) {
@@ -51,20 +54,19 @@ function newReasons(before: Map<string, number>, after: Map<string, number>): st
 describe.each(meshedKinds)("bad clients of a port of the %s", (kind) => {
   const reached: string[] = [];
   let server: ServingEnd;
-  let good: CallingEnd;
+  let good: readonly CallingEnd[];
 
   beforeAll(async () => {
-    server = await startServing(kind, files.optionsOf("app"), (req, res) => {
+    server = await startServing(kind, { ...files.optionsOf("app"), drain }, (req, res) => {
       reached.push(req.url ?? "");
       res.end("served");
     });
-    good = await startCalling("sdk", {
-      ...files.optionsOf(goodPeer),
-      outbound: { services: { "app.test": { endpoints: [{ address: server.address, identity: idOf("app") }] } } },
-    });
+    const services = { "app.test": { endpoints: [{ address: server.address, identity: idOf("app") }] } };
+    const options = { ...files.optionsOf(goodPeer), drain, outbound: { services } };
+    good = await Promise.all(meshedKinds.map((caller) => startCalling(caller, options)));
   });
   afterAll(async () => {
-    await good.stop();
+    for (const end of good) await end.stop();
     await server.stop();
   });
 
@@ -95,18 +97,23 @@ describe.each(meshedKinds)("bad clients of a port of the %s", (kind) => {
     const counted = newReasons(before, refusedPeers(await server.metrics()));
     expect(counted).toHaveLength(1);
     expect(counted[0]).toSatisfy((reason: string) => isReasonFor(bad, reason), `a reason such as ${bad.reason}`);
-    expect(await good.client("app.test").send({ path: "/good" })).toMatchObject({ status: 200, text: "served" });
+    for (const end of good) {
+      expect(await end.client("app.test").send({ path: "/good" })).toMatchObject({ status: 200, text: "served" });
+    }
     expect(reached).not.toContain("/bad");
   });
 });
 
 describe.each(meshedKinds)("bad servers before the outbound side of the %s", (kind) => {
   const caller = files.optionsOf("caller");
-  let good: ServingEnd;
+  let good: readonly ServingEnd[];
   beforeAll(async () => {
-    good = await startServing("sdk", files.optionsOf(goodPeer), (_req, res) => res.end("served"));
+    const options = { ...files.optionsOf(goodPeer), drain };
+    good = await Promise.all(meshedKinds.map((app) => startServing(app, options, (_req, res) => res.end("served"))));
   });
-  afterAll(() => good.stop());
+  afterAll(async () => {
+    for (const end of good) await end.stop();
+  });
 
   // Each has a caller of its own, which tries again in the background and would count for others otherwise.
   test.each(as("server").map((bad) => [bad.name, bad] as const))("%s", async (_name, bad) => {
@@ -129,10 +136,13 @@ describe.each(meshedKinds)("bad servers before the outbound side of the %s", (ki
     const identity = idOf(goodPeer);
     const end: CallingEnd = await startCalling(kind, {
       ...caller,
+      drain,
       outbound: {
         services: {
           "bad.test": { endpoints: [{ address: `127.0.0.1:${port}`, identity }] },
-          "good.test": { endpoints: [{ address: good.address, identity }] },
+          ...Object.fromEntries(
+            good.map(({ address }, i) => [`good-${meshedKinds[i]}.test`, { endpoints: [{ address, identity }] }]),
+          ),
         },
         queue: { failFast: "50ms" },
       },
@@ -144,7 +154,10 @@ describe.each(meshedKinds)("bad servers before the outbound side of the %s", (ki
       await expect.poll(async () => refusedPeers(await end.metrics()).size).toBe(1);
       const [counted] = refusedPeers(await end.metrics()).keys();
       expect(counted).toSatisfy((reason: string) => isReasonFor(bad, reason), `a reason such as ${bad.reason}`);
-      expect(await end.client("good.test").send({ path: "/" })).toMatchObject({ status: 200, text: "served" });
+      for (const app of meshedKinds) {
+        const answer = await end.client(`good-${app}.test`).send({ path: "/" });
+        expect(answer).toMatchObject({ status: 200, text: "served" });
+      }
       expect(reached).toBe(false);
     } finally {
       server.close();
