@@ -1,27 +1,22 @@
-import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { MeshOptions } from "@selvage/core";
-import { type IdentityServiceProcess, loadIdentityServiceConfig, startIdentityService } from "@selvage/core/spi";
-import { createJoinToken, initAuthority, rotateIssuer, rotateRoot, SpiffeId } from "@selvage/tls-identity";
+import type { Log, MeshOptions } from "@selvage/core";
+import { rotateIssuer, rotateRoot, SpiffeId } from "@selvage/tls-identity";
 import { createTestTrust } from "@selvage/tls-identity/testing";
-import { SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Authority, serviceId } from "./authority.js";
 import { idOf } from "./identity-files.js";
 import { Load, metric, sleep, until } from "./identity-load.js";
 import {
   type CallingEnd,
-  listen,
   type MeshedKind,
+  meshedKinds,
   type ServingEnd,
   startCalling,
   startServing,
 } from "./meshed-ends.js";
 
-const trustDomain = "prod.example";
-const serviceId = (name: string) => `spiffe://${trustDomain}/ns/test/sa/${name}`;
 const rotations = 'selvage_identity_rotations_total{result="ok"}';
 
 let directory = "";
@@ -36,87 +31,10 @@ afterEach(async () => {
 
 const path = (name: string) => join(directory, name);
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const { port } = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** An authority with a service that can be killed and started again, for tests with lifetimes of seconds. */
-class Authority {
-  readonly port: number;
-  readonly #lifetime: string;
-  readonly #keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  #running: IdentityServiceProcess | null = null;
-
-  private constructor(port: number, lifetime: string) {
-    this.port = port;
-    this.#lifetime = lifetime;
-  }
-
-  static async start(lifetime: string): Promise<Authority> {
-    await initAuthority({ directory: path("authority"), trustDomain });
-    const authority = new Authority(await freePort(), lifetime);
-    const jwk = authority.#keys.publicKey.export({ format: "jwk" });
-    writeFileSync(path("jwks.json"), JSON.stringify({ keys: [{ ...jwk, kid: "1", alg: "ES256" }] }));
-    const rules = [{ kind: "jwt", match: { workload: "*" }, id: `spiffe://${trustDomain}/ns/test/sa/{workload}` }];
-    writeFileSync(path("rules.json"), JSON.stringify({ rules }));
-    await authority.serve();
-    stops.push(() => authority.kill());
-    return authority;
-  }
-
-  async serve(): Promise<void> {
-    const options = {
-      directory: path("authority"),
-      host: "127.0.0.1",
-      port: this.port,
-      rules: path("rules.json"),
-      jwt: [{ issuer: "https://ci.example", keys: path("jwks.json") }],
-      lifetime: this.#lifetime,
-      audit: path("audit.log"),
-      admin: { port: 0 },
-    };
-    this.#running = await startIdentityService(await loadIdentityServiceConfig(options, null, directory), () => {});
-  }
-
-  async kill(): Promise<void> {
-    await this.#running?.close();
-    this.#running = null;
-  }
-
-  async page(name: "metrics" | "ready"): Promise<string> {
-    return await (await fetch(`${this.#running?.adminAddress}/${name}`)).text();
-  }
-
-  async joinToken(name: string): Promise<void> {
-    const terms = { id: SpiffeId.parse(serviceId(name)), now: Date.now(), lifetimeMs: 60_000 };
-    writeFileSync(path(`${name}.token`), await createJoinToken(path("authority/join-tokens"), terms));
-  }
-
-  async jwt(name: string): Promise<void> {
-    const token = await new SignJWT({ workload: name })
-      .setProtectedHeader({ alg: "ES256", kid: "1" })
-      .setIssuer("https://ci.example")
-      .setSubject(`build of ${name}`)
-      .setAudience("identity.l5d.io")
-      .setExpirationTime("1h")
-      .sign(this.#keys.privateKey);
-    writeFileSync(path(`${name}.token`), token);
-  }
-
-  optionsOf(name: string): MeshOptions {
-    return {
-      workload: { name, namespace: "test", trustDomain },
-      identity: {
-        source: "ca",
-        address: `127.0.0.1:${this.port}`,
-        token: path(`${name}.token`),
-        bundle: path("authority/bundle.pem"),
-      },
-    };
-  }
+async function startAuthority(lifetime: string): Promise<Authority> {
+  const authority = await Authority.start(directory, lifetime);
+  stops.push(() => authority.kill());
+  return authority;
 }
 
 interface Pair {
@@ -128,11 +46,12 @@ async function startPair(
   kinds: { readonly app: MeshedKind; readonly caller: MeshedKind },
   optionsOf: (name: string) => MeshOptions,
   identity: string,
+  log?: Log,
 ): Promise<Pair> {
   const app = await startServing(kinds.app, optionsOf("app"), (_req, res) => res.end("served"));
   stops.push(() => app.stop());
   const services = { "app.test": { endpoints: [{ address: app.address, identity }] } };
-  const caller = await startCalling(kinds.caller, { ...optionsOf("caller"), outbound: { services } });
+  const caller = await startCalling(kinds.caller, { ...optionsOf("caller"), outbound: { services } }, log);
   stops.push(() => caller.stop());
   return { app, caller };
 }
@@ -145,48 +64,79 @@ const load = ({ caller }: Pair) =>
   );
 const rotated = async (end: ServingEnd | CallingEnd) => metric(await end.metrics(), rotations);
 
-describe("two workloads of an identity service", () => {
+/** The four meshed cells, by workloads of the same two names. */
+async function startCells(authority: Authority, log?: Log): Promise<Pair[]> {
+  await authority.jwt("app");
+  await authority.jwt("caller");
+  const kinds = meshedKinds.flatMap((caller) => meshedKinds.map((app) => ({ caller, app })));
+  return Promise.all(kinds.map((cell) => startPair(cell, (name) => authority.optionsOf(name), serviceId("app"), log)));
+}
+
+describe("workloads of an identity service that is killed", () => {
   test("lose no request while it is away for more than half of a certificate's life", async () => {
-    const authority = await Authority.start("12s");
-    await authority.joinToken("app");
-    await authority.jwt("caller");
-    const pair = await startPair(both, (name) => authority.optionsOf(name), serviceId("app"));
-    const running = load(pair);
+    const authority = await startAuthority("12s");
+    const cells = await startCells(authority);
+    const running = cells.map(load);
     await authority.kill();
     await sleep(7000);
+    for (const end of cells.flatMap(({ app, caller }) => [app, caller])) {
+      expect(metric(await end.metrics(), 'selvage_identity_rotations_total{result="error"}')).toBeGreaterThan(0);
+    }
     await authority.serve();
-    await until(async () => (await rotated(pair.app)) > 0 && (await rotated(pair.caller)) > 0);
-    const { served, failures } = await running.stop();
-    expect([...failures]).toEqual([]);
-    expect(served).toBeGreaterThan(100);
-    expect(metric(await pair.caller.metrics(), 'selvage_identity_rotations_total{result="error"}')).toBeGreaterThan(0);
+    await until(async () => {
+      const counts = await Promise.all(cells.flatMap(({ app, caller }) => [rotated(app), rotated(caller)]));
+      return counts.every((count) => count > 0);
+    });
+    for (const one of running) {
+      const { served, failures } = await one.stop();
+      expect([...failures]).toEqual([]);
+      expect(served).toBeGreaterThan(100);
+    }
     expect(await authority.page("ready")).toBe("ready\n");
-    expect(metric(await authority.page("metrics"), "selvage_identity_service_issued_total")).toBeGreaterThanOrEqual(2);
+    expect(metric(await authority.page("metrics"), "selvage_identity_service_issued_total")).toBeGreaterThanOrEqual(8);
   });
 
   test("raise alarms, then refuse, then come back by themselves when it is away for longer than that life", async () => {
-    const authority = await Authority.start("4s");
-    await authority.jwt("app");
-    await authority.jwt("caller");
-    const pair = await startPair(both, (name) => authority.optionsOf(name), serviceId("app"));
-    const client = pair.caller.client("app.test");
-    expect((await client.send({ path: "/" })).status).toBe(200);
+    const authority = await startAuthority("6s");
+    const logged: unknown[] = [];
+    const cells = await startCells(authority, (level, message, fields) => {
+      if (message === "identity.renewal-late") logged.push([level, fields?.["left"]]);
+    });
     await authority.kill();
-    for (const left of ["50", "25", "10"]) {
-      await until(async () => metric(await pair.caller.metrics(), `selvage_identity_alarms_total{left="${left}"}`) > 0);
-    }
-    await until(async () => metric(await pair.caller.metrics(), "selvage_identity_expires_seconds") < -1);
-    expect((await client.send({ path: "/" })).status).toBeGreaterThanOrEqual(502);
+    await Promise.all(
+      cells.map(async ({ app, caller }) => {
+        const client = caller.client("app.test");
+        for (const left of ["50", "25", "10"]) {
+          const alarms = `selvage_identity_alarms_total{left="${left}"}`;
+          await until(async () => metric(await caller.metrics(), alarms) > 0);
+          await until(async () => metric(await app.metrics(), alarms) > 0);
+          // Both certificates are good to their very end.
+          if (left !== "10") expect((await client.send({ path: "/" })).status).toBe(200);
+        }
+        await until(async () => metric(await caller.metrics(), "selvage_identity_expires_seconds") < -1);
+        expect((await client.send({ path: "/" })).status).toBeGreaterThanOrEqual(502);
+      }),
+    );
+    // Of the library's two callers.
+    expect(logged.map((one) => JSON.stringify(one)).sort()).toEqual(
+      ["10 %", "10 %", "25 %", "25 %", "50 %", "50 %"].map((left) => JSON.stringify(["error", left])),
+    );
     await authority.serve();
-    await until(async () => (await client.send({ path: "/" })).status === 200);
+    await Promise.all(
+      cells.map(({ caller }) =>
+        until(async () => (await caller.client("app.test").send({ path: "/" })).status === 200),
+      ),
+    );
   });
+});
 
+describe("two workloads of an identity service", () => {
   test("lose no request while issuer and root are changed, without a restart", async () => {
-    const authority = await Authority.start("5s");
+    const authority = await startAuthority("5s");
     await authority.joinToken("app");
     await authority.jwt("caller");
     const pair = await startPair(both, (name) => authority.optionsOf(name), serviceId("app"));
-    const where = { directory: path("authority"), trustDomain };
+    const { where } = authority;
     const running = load(pair);
     /** A snapshot that was published after now: with the bundle and the issuer of now. */
     const renewed = async () => {

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo, Server } from "node:net";
-import { createMesh, type MeshOptions } from "@selvage/core";
+import { createMesh, type Log, type MeshOptions } from "@selvage/core";
 import type { MeshRuntime } from "@selvage/core/spi";
 import { startShim } from "@selvage/proxy-shim";
 import { type Client, node1Client } from "./client.js";
@@ -56,11 +56,11 @@ export async function startServing(kind: MeshedKind, options: MeshOptions, app: 
   };
 }
 
-/** A workload that only calls. */
-export async function startCalling(kind: MeshedKind, options: MeshOptions): Promise<CallingEnd> {
+/** A workload that only calls. `log` hears of the library only. */
+export async function startCalling(kind: MeshedKind, options: MeshOptions, log: Log = () => {}): Promise<CallingEnd> {
   const complete = { ...quiet, ...options, outbound: { port: 0, ...options.outbound } };
   if (kind === "sdk") {
-    const mesh = await createMesh({ ...complete, log: () => {} });
+    const mesh = await createMesh({ ...complete, log });
     return {
       client: (authority) => node1Client({ authority, agent: mesh.agent }),
       metrics: async () => mesh.metrics(),
