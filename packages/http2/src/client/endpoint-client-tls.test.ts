@@ -100,6 +100,24 @@ describe.runIf(hasOpenssl)("EndpointClient over mutual TLS", () => {
     ]);
   });
 
+  test("bodies of all sizes cross at the same time, in batches of any length, as they were", async () => {
+    const service = new ScriptedService({ echo: true });
+    const { client } = await setUp(service, () => authority.issue("spiffe://test.example/client"));
+    const sizes = [1, 4_095, 10_240, 16_384, 16_385, 65_536, 65_537, 300_000];
+    const bodies = Array.from({ length: 64 }, (_, i) => Buffer.alloc(sizes[i % sizes.length]!, `${i} `));
+    const sinks = await Promise.all(
+      bodies.map((bytes) => {
+        const body = new TestBody();
+        const sink = send(client, exchange({ method: "POST", body }));
+        body.push(bytes);
+        body.end();
+        return sink.done;
+      }),
+    );
+    expect(sinks.map(({ body }, i) => body.equals(bodies[i]!))).toEqual(bodies.map(() => true));
+    expect(service.calls.length).toBe(bodies.length);
+  });
+
   test.each(["h2", "h1"] as const)("a peer that refuses our certificate is told as such (%s)", async (protocol) => {
     const stranger = other.issue("spiffe://test.example/client");
     const service = new ScriptedService();
