@@ -15,6 +15,8 @@ import {
 export const meshErrors = Object.freeze({
   /** The mesh has no such authority, and may not pass it on as it is. */
   SELVAGE_ERR_UNKNOWN_SERVICE: { status: 502, grpcStatus: 14 },
+  /** It is outside the mesh, and `outbound.egress` does not allow it. */
+  SELVAGE_ERR_EGRESS: { status: 403, grpcStatus: 7 },
   /** The authority has routes, and none matches. */
   SELVAGE_ERR_NO_ROUTE: { status: 404, grpcStatus: 5 },
   /** The authority has no endpoint, and none appeared in time. To gRPC clients that is UNAVAILABLE: nothing was sent. */

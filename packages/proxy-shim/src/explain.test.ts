@@ -95,7 +95,7 @@ test("what may not be repeated is said, and other routes", async () => {
 test("what would fail is told by the exit status too", async () => {
   const { status, text } = await asked("GET", "http://10.1.2.3/");
   expect(status).toBe(1);
-  expect(text).toContain("problem    no service 10.1.2.3: known are inventory.shop");
+  expect(text).toContain("problem    egress to http://10.1.2.3 is not allowed: add it to outbound.egress.allow");
 });
 
 test("the same as JSON", async () => {

@@ -39,13 +39,13 @@ async function ask({ method, url, admin, header = [] }: ExplainOptions): Promise
 
 /** What is known of a call, as lines. */
 export function explanationText(explanation: Explanation): string {
-  const { method, authority, path, problem, route, target, retryBudget, retriedAfter, attempts, zone, hash } =
+  const { method, scheme, authority, path, problem, route, target, retryBudget, retriedAfter, attempts, zone, hash } =
     explanation;
-  const lines = [`${method} http://${authority}${path}`, ""];
+  const lines = [`${method} ${scheme}://${authority}${path}`, ""];
   if (problem !== null) lines.push(row("problem", problem));
   if (target !== null) {
-    const other = target.authority === authority ? "" : ` (asked for as ${authority})`;
-    lines.push(row("service", `${target.authority}${other}`));
+    const other = target.outside || target.authority === authority ? "" : ` (asked for as ${authority})`;
+    lines.push(row(target.outside ? "outside" : "service", `${target.authority}${other}`));
     if (target.identity !== null) lines.push(row("identity", target.identity));
   }
   if (route !== null && retriedAfter !== null) {
@@ -113,7 +113,7 @@ function endpointTexts(target: NonNullable<Explanation["target"]>, zone: string 
     `${endpoint.failures} of ${endpoint.attempts} failed`,
     endpoint.zone === "" ? "" : `zone ${endpoint.zone}`,
     endpoint.weight === 1 ? "" : `weight ${endpoint.weight}`,
-    endpoint.identity === null ? "plain" : endpoint.wire,
+    endpoint.identity === null && !target.outside ? "plain" : endpoint.wire,
   ]);
   const widths = table[0]!.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)));
   const rows = table.map((cells) =>

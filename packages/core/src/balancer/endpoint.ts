@@ -7,6 +7,10 @@ import type { PeakEwma } from "./peak-ewma.js";
 export interface EndpointTransport extends Service {
   /** The identity that every connection of this transport must prove; `null` when it demands none. */
   readonly enforcedIdentity: string | null;
+  /** Whether its connections are encrypted although they prove no mesh identity: TLS by name, or what is inside a tunnel. */
+  readonly encrypted?: boolean;
+  /** It is outside the mesh: no trace context gets there. */
+  readonly withholdsTrace?: boolean;
   /** What its newest connection speaks, for people: `HTTP/2, TLS 1.3`; empty before there was one. */
   readonly wire?: string;
   /** The endpoint is gone: what is in flight may finish, nothing new comes. */

@@ -1,6 +1,14 @@
 import type { DocumentPath } from "@selvage/policy";
 import { formatHostPort } from "./address.js";
-import type { HostPort, MeshConfig, RetryConfig, RouteConfig, ServiceConfig, ServiceSettings } from "./config.js";
+import type {
+  EgressRuleConfig,
+  HostPort,
+  MeshConfig,
+  RetryConfig,
+  RouteConfig,
+  ServiceConfig,
+  ServiceSettings,
+} from "./config.js";
 import { formatDuration } from "./duration.js";
 
 type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) => void;
@@ -30,6 +38,18 @@ export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => b
   for (const [authority, service] of Object.entries(config.outbound.services)) {
     checkSettings(service, ["outbound", "services", authority], refuse);
     checkEndpoints(service, ["outbound", "services", authority], refuse);
+  }
+  checkEgress(config.outbound.egress.allow, refuse);
+}
+
+function checkEgress(rules: readonly EgressRuleConfig[], refuse: Refuse): void {
+  for (const [i, rule] of rules.entries()) {
+    const { scheme, kind, host, port, text } = rule;
+    const same = rules.findIndex(
+      (other) => other.scheme === scheme && other.kind === kind && other.host === host && other.port === port,
+    );
+    if (same !== i)
+      refuse(["outbound", "egress", "allow", i], text, `allows what allow[${same}] allows`, "leave one of them out");
   }
 }
 

@@ -119,6 +119,29 @@ export interface OutboundConfig {
   readonly defaults: ServiceSettings;
   readonly queue: QueueConfig;
   readonly maxInFlight: number;
+  readonly egress: EgressConfig;
+}
+
+/** Calls to names outside the mesh. */
+export interface EgressConfig {
+  /** What may be called; none: nothing. */
+  readonly allow: readonly EgressRuleConfig[];
+  /** Roots beside the system's, PEM; `null`: none. */
+  readonly caFile: string | null;
+  /** Whether trace context (`traceparent`, `baggage` …) is sent there. */
+  readonly traceContext: boolean;
+}
+
+/** An entry of `outbound.egress.allow`. */
+export interface EgressRuleConfig {
+  /** As it was written. */
+  readonly text: string;
+  readonly scheme: "http" | "https";
+  /** `exact`: this host; `suffix`: names that end with a dot and this; `any`: names with a dot. */
+  readonly kind: "exact" | "suffix" | "any";
+  /** A name, or an address without brackets; empty for `any`. */
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface QueueConfig {

@@ -114,6 +114,17 @@ export interface OutboundOptions {
   queue?: QueueOptions | undefined;
   /** @defaultValue 100000 */
   maxInFlight?: number | undefined;
+  /** Calls to names outside the mesh. */
+  egress?: EgressOptions | undefined;
+}
+
+export interface EgressOptions {
+  /** `[scheme://]host[:port]` each; the host may be `*.example.com`, or `*` for every public name. @defaultValue nothing */
+  allow?: string[] | undefined;
+  /** PEM file of roots beside the system's. */
+  caFile?: string | undefined;
+  /** @defaultValue false */
+  traceContext?: boolean | undefined;
 }
 
 export interface QueueOptions {

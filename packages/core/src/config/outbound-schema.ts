@@ -1,5 +1,6 @@
 import { parsePathPattern, refuseMethod, refuseSpiffeId } from "@selvage/policy";
 import { z } from "zod";
+import { parseEgressRule } from "../egress/egress-rule.js";
 import { refuseAuthority } from "./address.js";
 import {
   checked,
@@ -194,6 +195,11 @@ const settings = {
   ),
 };
 
+const egressEntry = checked((entry) => {
+  const rule = parseEgressRule(entry);
+  return "problem" in rule ? rule : null;
+});
+
 const identity = field(checked(refuseSpiffeId).nullable(), {
   doc: "SPIFFE id that every endpoint has to prove; null or absent: plain, unless the endpoint or its resolver names one",
   type: "SPIFFE id or null",
@@ -291,4 +297,22 @@ export const outboundSchema = z.strictObject({
     unit: "requests",
     default: 100_000,
   }),
+  egress: field(
+    z.strictObject({
+      allow: field(z.array(egressEntry), {
+        doc: "`[scheme://]host[:port]` that may be called: https and its port unless given; `*.example.com` for the names below one, `*` for every public name; empty: nothing outside the mesh",
+        type: "list of text",
+        default: [],
+      }),
+      caFile: field(text, {
+        doc: "PEM file of roots that are trusted beside the system's, read at start",
+        type: "path",
+      }),
+      traceContext: field(z.boolean(), {
+        doc: "send trace context there (`traceparent`, `baggage` and the like)",
+        default: false,
+      }),
+    }),
+    { doc: "calls to names outside the mesh" },
+  ),
 });

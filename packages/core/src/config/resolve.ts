@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { DocumentPath, RateLimitDocument, RuleDocument } from "@selvage/policy";
+import { parseEgressRule } from "../egress/egress-rule.js";
 import type {
+  EgressRuleConfig,
   IdentityConfig,
   InboundConfig,
   MeshConfig,
@@ -38,7 +40,7 @@ export function resolveConfig(options: CheckedOptions, context: ResolveContext):
     stateDir: options.stateDir === undefined ? undefined : pathOf(context, ["stateDir"], options.stateDir),
     identity: resolveIdentity(options.identity ?? { source: "dev" }, all.workload.trustDomain, context),
     inbound: resolveInbound(all.inbound, options.inbound, context),
-    outbound: resolveOutbound(all.outbound, context),
+    outbound: resolveOutbound(all.outbound, options.outbound, context),
     admin: options.admin === false ? null : (all.admin as { host: string; port: number }),
     telemetry: { traces: all.telemetry.traces },
     drain: { timeoutMs: all.drain.timeout, delayMs: all.drain.delay },
@@ -172,6 +174,7 @@ function resolveInbound(
 
 function resolveOutbound(
   outbound: Filled<NonNullable<CheckedOptions["outbound"]>>,
+  options: CheckedOptions["outbound"],
   context: ResolveContext,
 ): OutboundConfig {
   // Without a prototype, since authorities that are looked up come from requests: "constructor" must not be found.
@@ -182,11 +185,17 @@ function resolveOutbound(
     services[authority] = resolveService(authority, service, outbound.defaults, file);
   }
   const { capacity, failFast } = outbound.queue;
+  const caFile = options?.egress?.caFile;
   return {
     port: outbound.port,
     services,
     defaults: resolveSettings(outbound.defaults, {}),
     queue: { capacity, failFastMs: failFast },
     maxInFlight: outbound.maxInFlight,
+    egress: {
+      allow: outbound.egress.allow.map((entry) => parseEgressRule(entry) as EgressRuleConfig),
+      caFile: caFile === undefined ? null : pathOf(context, ["outbound", "egress", "caFile"], caFile),
+      traceContext: outbound.egress.traceContext,
+    },
   };
 }

@@ -8,7 +8,7 @@ import { refuse } from "./refuse.js";
 /**
  * Refuses attempts on an endpoint whose transport does not demand the identity that discovery gives, or that the
  * application asked for (`l5d-require-id`). The transport proves it, in the handshake of each connection; this layer sees to it
- * that no request gets to a transport that doesn't.
+ * that no request gets to a transport that doesn't, and that none that was meant to be encrypted (`https:`) is sent plain.
  */
 export class RequireIdentityLayer implements Layer {
   readonly name = "requireIdentity";
@@ -43,6 +43,9 @@ class RequireIdentityService implements Service {
       refuse(x, sink, meshError("SELVAGE_ERR_IDENTITY", text, "peer"));
     } else if (x.requiredIdentity !== null && x.requiredIdentity !== enforced) {
       const text = `l5d-require-id asks for ${x.requiredIdentity}, and connections to ${x.endpoint?.key ?? "the endpoint"} ${demand(enforced)}`;
+      refuse(x, sink, meshError("SELVAGE_ERR_IDENTITY", text, "caller"));
+    } else if (x.scheme === "https" && enforced === null && this.#transport.encrypted !== true) {
+      const text = `${x.authority} was asked for by https, and ${x.endpoint?.key ?? "its endpoint"} is plain: give it an identity, or ask by http`;
       refuse(x, sink, meshError("SELVAGE_ERR_IDENTITY", text, "caller"));
     } else {
       this.#inner.call(x, sink);

@@ -1,4 +1,5 @@
-import type { HeaderList, Service, Sink } from "@selvage/http2";
+import type { ExchangeError, HeaderList, Service, Sink } from "@selvage/http2";
+import { outsideHost, outsideName, type TargetScheme } from "../egress/egress-rules.js";
 import { meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
@@ -9,9 +10,22 @@ import { refuse } from "./refuse.js";
 /** Knows which authorities there are. */
 export interface TargetLookup {
   /** The state of an authority, made when it is asked for first; `null` when there is no such authority. */
-  find(authority: string): Target | null;
+  find(authority: string, scheme?: TargetScheme): Target | null;
   /** What to say about an authority that there isn't: what is known, or where it was looked for. */
   explainUnknown(authority: string): string;
+  /** Whether an authority that there isn't is one of somebody else's, which egress could allow. @defaultValue never */
+  isOutside?(authority: string, scheme: TargetScheme): boolean;
+}
+
+/** What is wrong with an authority that there isn't. */
+export function unknownTarget(targets: TargetLookup, authority: string, scheme: TargetScheme): ExchangeError {
+  if (targets.isOutside?.(authority, scheme) !== true) {
+    const text = `no service ${authority}: ${targets.explainUnknown(authority)}`;
+    return meshError("SELVAGE_ERR_UNKNOWN_SERVICE", text);
+  }
+  const host = outsideHost(authority, scheme);
+  const name = host === null ? authority : outsideName(host, scheme);
+  return meshError("SELVAGE_ERR_EGRESS", `egress to ${name} is not allowed: add it to outbound.egress.allow`);
 }
 
 /**
@@ -41,10 +55,11 @@ class RouteService implements Service {
   }
 
   call(x: MeshExchange, sink: Sink): void {
-    const target = this.#targets.find(x.authority);
+    // Only CONNECT has no path.
+    const scheme = x.path === "" ? "connect" : x.scheme;
+    const target = this.#targets.find(x.authority, scheme);
     if (target === null) {
-      const text = `no service ${x.authority}: ${this.#targets.explainUnknown(x.authority)}`;
-      refuse(x, sink, meshError("SELVAGE_ERR_UNKNOWN_SERVICE", text));
+      refuse(x, sink, unknownTarget(this.#targets, x.authority, scheme));
       return;
     }
     x.target = target;

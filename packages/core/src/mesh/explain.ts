@@ -1,6 +1,6 @@
 import type { HeaderList } from "@selvage/http2";
 import type { HashConfig, RetryBudgetConfig } from "../config/config.js";
-import type { TargetLookup } from "../layers/route.js";
+import { type TargetLookup, unknownTarget } from "../layers/route.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
 import type { Route } from "../router/route.js";
 import type { TargetDescription } from "../target/target.js";
@@ -45,6 +45,7 @@ export interface RetryConditions {
 /** What the mesh would do with a call now. Nothing is sent. */
 export interface Explanation {
   readonly method: string;
+  readonly scheme: "http" | "https";
   readonly authority: string;
   readonly path: string;
   /** Why the call would fail before anything is tried; `null`: it would not. */
@@ -71,12 +72,13 @@ export function explainCall(question: CallQuestion, targets: TargetLookup): Expl
   const url = parseUrl(question.url);
   const authority = url.host;
   const path = `${url.pathname}${url.search}`;
-  const call = { method, authority, path };
-  const target = targets.find(authority);
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  const call = { method, scheme, authority, path } as const;
+  const target = targets.find(authority, scheme);
   const none = { route: null, attempts: [], retriedAfter: null };
   const nothing = { ...none, retryBudget: null, zone: null, hash: null, target: null };
   if (target === null) {
-    return { ...call, ...nothing, problem: `no service ${authority}: ${targets.explainUnknown(authority)}` };
+    return { ...call, ...nothing, problem: unknownTarget(targets, authority, scheme).message };
   }
   target.start();
   const described = target.describe();

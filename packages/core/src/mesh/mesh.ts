@@ -36,7 +36,7 @@ export class Mesh {
   readonly dispatcher: ServiceDispatcher;
   /** For everything built on node:http (axios, got, node-fetch), for `http:` URLs. */
   readonly agent: Agent;
-  /** The same for `https:` URLs. The mesh does the encryption, so both go the same way. */
+  /** The same for `https:` URLs. To services of the mesh both go the same way: the mesh does the encryption. */
   readonly httpsAgent: Agent;
   readonly #runtime: MeshRuntime;
 

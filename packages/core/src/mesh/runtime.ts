@@ -8,6 +8,8 @@ import type { MeshConfig } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import type { MeshOptions } from "../config/options.js";
 import { redactConfig } from "../config/redact.js";
+import { EgressTargets } from "../egress/egress-targets.js";
+import { EgressTransports } from "../egress/egress-transports.js";
 import { LocalRegistry, type Registration } from "../registry/local-registry.js";
 import { systemClock } from "../runtime/clock.js";
 import { ProcessHold } from "../runtime/process-hold.js";
@@ -29,7 +31,7 @@ import { createMeshPort } from "./mesh-port.js";
 import type { PolicyAuthorizer } from "./policy-authorizer.js";
 import { openPolicy } from "./policy-source.js";
 import { defaultStateDir } from "./state-dir.js";
-import { createTargetSource, explainUnknown } from "./target-source.js";
+import { createTargetSource, explainUnknown, isOutside } from "./target-source.js";
 
 export interface RuntimeOptions {
   /** Over the environment and the file. */
@@ -71,6 +73,7 @@ export class MeshRuntime {
   readonly #registry: LocalRegistry | null;
   readonly #targets: TargetTable;
   readonly #transports: EndpointTransports;
+  readonly #egress: EgressTransports;
   readonly #authorizer: PolicyAuthorizer;
   readonly #wheel: TimerWheel;
   readonly #ports: OpenPort[] = [];
@@ -99,10 +102,12 @@ export class MeshRuntime {
     const { metrics } = this;
     this.#wheel = new TimerWheel(clock);
     this.#transports = new EndpointTransports({ identity, onProtection: this.onProtection });
+    this.#egress = new EgressTransports(config.outbound.egress, this.onProtection);
     const source = createTargetSource({
       config,
       registry,
       factory: (settings) => this.#transports.factory(settings.connectTimeoutMs),
+      egress: new EgressTargets({ config, transports: this.#egress, log, onProtection: this.onProtection }),
       log,
     });
     this.#targets = new TargetTable(
@@ -115,7 +120,10 @@ export class MeshRuntime {
         wrap: endpointStack(clock),
         metrics,
       },
-      { explainUnknown: () => explainUnknown(config, registry) },
+      {
+        explainUnknown: () => explainUnknown(config, registry),
+        isOutside: (authority, scheme) => isOutside(config, registry, authority, scheme),
+      },
     );
     this.outbound = outboundStack({
       clock,
@@ -289,8 +297,11 @@ export class MeshRuntime {
   async #close(): Promise<void> {
     await this.drainInbound();
     this.#targets.close();
-    const cut = setTimeout(() => this.#transports.destroy(), this.config.drain.timeoutMs);
-    await this.#transports.close();
+    const cut = setTimeout(() => {
+      this.#transports.destroy();
+      this.#egress.destroy();
+    }, this.config.drain.timeoutMs);
+    await Promise.all([this.#transports.close(), this.#egress.close()]);
     clearTimeout(cut);
     this.#admin?.destroy();
     for (const close of this.#closers) close();

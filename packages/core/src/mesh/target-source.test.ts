@@ -23,7 +23,7 @@ function sourceOf(options: MeshOptions, cwd = tmpdir()) {
 
 function targetOf(service: ServiceOptions, rest: MeshOptions = {}, cwd?: string) {
   const { source, events } = sourceOf({ ...rest, outbound: { services: { "inventory.shop": service } } }, cwd);
-  return { target: source("inventory.shop")!, events };
+  return { target: source("inventory.shop", "http")!, events };
 }
 
 /** The first set of endpoints that a target's resolver tells of. */

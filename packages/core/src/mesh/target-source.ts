@@ -1,5 +1,8 @@
+import { isIP } from "node:net";
 import type { EndpointFactory } from "../balancer/endpoint.js";
 import type { MeshConfig, ServiceConfig, ServiceSettings } from "../config/config.js";
+import { isLocalhost, outsideHost, type TargetScheme } from "../egress/egress-rules.js";
+import type { EgressTargets } from "../egress/egress-targets.js";
 import type { LocalRegistry } from "../registry/local-registry.js";
 import { compileRetryPolicy } from "../resilience/retry-policy.js";
 import { DnsResolver } from "../resolver/dns-resolver.js";
@@ -20,6 +23,8 @@ export interface TargetSourceParts {
   readonly registry: LocalRegistry | null;
   /** Makes the transports of one authority. */
   readonly factory: (settings: ServiceSettings) => EndpointFactory;
+  /** The names outside the mesh; absent: none. */
+  readonly egress?: EgressTargets;
   readonly log: Log;
 }
 
@@ -30,12 +35,16 @@ export interface TargetSourceParts {
 export function createTargetSource(parts: TargetSourceParts): TargetSource {
   const { config, registry } = parts;
   const { services, defaults } = config.outbound;
-  return (name) => {
+  return (name, scheme) => {
     for (const candidate of candidates(name, config.workload.namespace)) {
       const service = services[candidate];
       if (service) return targetConfig(parts, candidate, service, service);
     }
     const local = candidates(name, config.workload.namespace).at(-1);
+    const outside = parts.egress?.find(name, scheme) ?? null;
+    // A workload that is here now is meant rather than one that has the same name elsewhere.
+    if (outside !== null && !isServed(registry, local)) return parts.egress!.target(outside);
+    if (scheme !== "http" && !isServed(registry, local) && isOutside(config, registry, name, scheme)) return null;
     // Anything may appear in the registry later, but an address can't: that is a plain one, outside the mesh.
     if (registry === null || local === undefined || isAddress(local)) return null;
     return targetConfig(parts, local, null, defaults);
@@ -47,6 +56,33 @@ export function explainUnknown(config: MeshConfig, registry: LocalRegistry | nul
   const known = [...Object.keys(config.outbound.services), ...(registry?.authorities() ?? [])];
   const list = known.length > 0 ? `known are ${[...new Set(known)].sort().join(", ")}` : "no service is known";
   return `${list}; add it to outbound.services`;
+}
+
+/**
+ * Whether a name that is not known is somebody else's, rather than that of a service which is missing: it has a dot, and another
+ * name space than this workload and the services that it knows.
+ */
+export function isOutside(
+  config: MeshConfig,
+  registry: LocalRegistry | null,
+  name: string,
+  scheme: TargetScheme,
+): boolean {
+  const host = outsideHost(name, scheme)?.host;
+  if (host === undefined) return false;
+  if (isIP(host) !== 0 || isLocalhost(host)) return true;
+  if (!host.includes(".")) return false;
+  const spaceOf = (service: string) => {
+    const known = outsideHost(service, scheme)?.host ?? "";
+    return isIP(known) === 0 ? known.slice(known.indexOf(".") + 1) : "";
+  };
+  const known = [...Object.keys(config.outbound.services), ...(registry?.authorities() ?? [])];
+  const spaces = [config.workload.namespace, ...known.filter((service) => service.includes(".")).map(spaceOf)];
+  return !spaces.some((space) => space !== "" && host.endsWith(`.${space}`));
+}
+
+function isServed(registry: LocalRegistry | null, authority: string | undefined): boolean {
+  return registry !== null && authority !== undefined && registry.authorities().includes(authority);
 }
 
 function candidates(name: string, namespace: string): string[] {
@@ -67,10 +103,17 @@ function targetConfig(
 ): TargetConfig | null {
   const resolver = resolverOf(parts, authority, service);
   if (resolver === null) return null;
+  const { config, factory } = parts;
+  const identity = service?.identity ?? null;
+  return { authority, resolver, identity, ...targetSettings(config, settings), factory: factory(settings) };
+}
+
+/** What settings come to for one target. */
+export function targetSettings(
+  config: MeshConfig,
+  settings: ServiceSettings,
+): Pick<TargetConfig, "routes" | "fallback" | "balancing" | "retryBudget"> {
   return {
-    authority,
-    resolver,
-    identity: service?.identity ?? null,
     routes: settings.routes.map(
       (route): Route => ({
         name: route.name,
@@ -86,15 +129,14 @@ function targetConfig(
       retry: compileRetryPolicy(settings.retry),
     },
     balancing: {
-      queue: parts.config.outbound.queue,
+      queue: config.outbound.queue,
       panicRatio: settings.balancer.panicRatio,
-      zone: settings.balancer.zones === "prefer" ? parts.config.workload.zone : null,
+      zone: settings.balancer.zones === "prefer" ? config.workload.zone : null,
       ewma: settings.balancer,
       accrual: settings.failureAccrual,
       hash: settings.balancer.hash,
     },
     retryBudget: settings.retryBudget,
-    factory: parts.factory(settings),
   };
 }
 

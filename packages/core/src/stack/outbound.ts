@@ -11,6 +11,7 @@ import { RouteLayer, type TargetLookup } from "../layers/route.js";
 import { ShedLayer } from "../layers/shed.js";
 import { TraceLayer } from "../layers/trace.js";
 import { TrackLayer } from "../layers/track.js";
+import { WithholdTraceLayer } from "../layers/withhold-trace.js";
 import type { Clock } from "../runtime/clock.js";
 import type { ProcessHold } from "../runtime/process-hold.js";
 import type { Random } from "../runtime/random.js";
@@ -63,8 +64,10 @@ export function endpointLayers(endpoint: Endpoint, transport: EndpointTransport,
   return [
     // Above requireIdentity, so that an endpoint that can't be what it has to be gets no load.
     new TrackLayer(endpoint, clock),
-    // The last before bytes can leave.
+    // Before anything can be sent.
     new RequireIdentityLayer(endpoint.identity, transport),
+    // Below trace and retry, since only the endpoint says that it is outside the mesh.
+    ...(transport.withholdsTrace === true ? [new WithholdTraceLayer()] : []),
   ];
 }
 

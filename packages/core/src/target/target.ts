@@ -24,6 +24,13 @@ export interface TargetConfig {
   readonly balancing?: BalancingConfig;
   /** @defaultValue `retryBudgetDefaults` */
   readonly retryBudget?: RetryBudgetConfig;
+  /** Outside the mesh: `authority` has a scheme, as in `https://api.example.com`. @defaultValue false */
+  readonly outside?: boolean;
+  /**
+   * What metrics call it, when there may be many like it that are counted as one; such a target has no gauges.
+   * @defaultValue `authority`
+   */
+  readonly label?: string;
   /** Makes this authority's transports, instead of what makes everybody's. */
   readonly factory?: EndpointFactory;
 }
@@ -36,6 +43,7 @@ export interface TargetParts extends Omit<BalancerParts, "authority"> {
 export class Target {
   readonly authority: string;
   readonly identity: string | null;
+  readonly outside: boolean;
   readonly routes: RouteTable;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
@@ -55,23 +63,28 @@ export class Target {
     const { metrics } = parts;
     this.authority = authority;
     this.identity = config.identity;
+    this.outside = config.outside ?? false;
+    const label = config.label ?? authority;
     this.routes = new RouteTable(config.routes, config.fallback);
     this.balancer = new Balancer(
       { ...parts, factory: config.factory ?? parts.factory, authority },
       config.balancing ?? balancingDefaults,
     );
     this.budget = new RetryBudget(parts.clock.now(), config.retryBudget ?? retryBudgetDefaults);
-    this.meter = new Meter(metrics.clientDuration, authority, config.identity ?? "");
-    this.retryMetrics = new RetryMetrics(metrics, authority);
-    this.attemptMetrics = new AttemptMetrics(metrics, authority);
+    this.meter = new Meter(metrics.clientDuration, label, config.identity ?? "");
+    this.retryMetrics = new RetryMetrics(metrics, label);
+    this.attemptMetrics = new AttemptMetrics(metrics, label);
     this.#parts = parts;
     this.#resolver = config.resolver;
-    this.#forget = [
-      metrics.queued.observe([authority], () => this.balancer.queued),
-      ...(["available", "ejected", "probing"] as const).map((state) =>
-        metrics.endpointState.observe([authority, state], () => this.#count(state)),
-      ),
-    ];
+    this.#forget =
+      config.label !== undefined
+        ? []
+        : [
+            metrics.queued.observe([authority], () => this.balancer.queued),
+            ...(["available", "ejected", "probing"] as const).map((state) =>
+              metrics.endpointState.observe([authority, state], () => this.#count(state)),
+            ),
+          ];
   }
 
   /** Attempts that have not ended, and exchanges that wait for an endpoint. */
@@ -105,6 +118,7 @@ export class Target {
     const { fallback } = this.routes;
     return {
       authority: this.authority,
+      outside: this.outside,
       identity: this.identity,
       endpoints: [...this.balancer.endpoints].map((endpoint) => describeEndpoint(endpoint, now)),
       queued: this.balancer.queued,
@@ -132,6 +146,8 @@ export interface RouteDescription {
 
 export interface TargetDescription {
   readonly authority: string;
+  /** Outside the mesh, allowed by `outbound.egress`. */
+  readonly outside: boolean;
   readonly identity: string | null;
   readonly endpoints: readonly EndpointDescription[];
   readonly queued: number;

@@ -4,6 +4,7 @@ import type { ExchangeError } from "../exchange-error.js";
 import { type Http1Config, type Http1Options, resolveHttp1 } from "../h1/limits.js";
 import { type Http2Config, type Http2Options, resolveHttp2 } from "../h2/limits.js";
 import { type BackoffConfig, type BackoffOptions, resolveBackoff } from "./backoff.js";
+import type { Connect } from "./connect.js";
 
 /**
  * - `idle`: no connection, and none is wanted
@@ -23,8 +24,13 @@ export interface EndpointListener {
 }
 
 export interface EndpointClientOptions {
-  /** What the peer speaks, by prior knowledge. */
-  protocol: "h2" | "h1";
+  /**
+   * What the peer speaks, by prior knowledge; `alpn`: what it picks in the TLS handshake of the first connection, HTTP/1 when it
+   * picks nothing. Then `connect` offers `h2` and `http/1.1`, and `connectHttp1` offers `http/1.1` alone.
+   */
+  protocol: "h2" | "h1" | "alpn";
+  /** With `alpn`: makes the connections that must be HTTP/1: those for tunnels, and all when the peer speaks nothing else. */
+  connectHttp1?: Connect;
   /** With `h2`: HTTP/1 exchanges are carried with `l5d-orig-proto`, for peers that restore them. @defaultValue false */
   carryHttp1?: boolean;
   /**
@@ -71,7 +77,7 @@ export const endpointClientDefaults = Object.freeze({
 
 /** `EndpointClientOptions`, checked and complete. */
 export interface EndpointClientConfig {
-  readonly protocol: "h2" | "h1";
+  readonly protocol: "h2" | "h1" | "alpn";
   readonly maxSessions: number;
   readonly maxHttp1Connections: number;
   readonly maxIdleHttp1Connections: number;
@@ -105,8 +111,11 @@ const noListener: EndpointListener = Object.freeze({});
 /** Checks options and fills in the defaults. @throws RangeError that names the option */
 export function resolveEndpointClient(options: EndpointClientOptions): EndpointClientConfig {
   const { protocol } = options;
-  if (protocol !== "h2" && protocol !== "h1") {
-    throw new RangeError(`client.protocol is ${String(protocol)}; give "h2" or "h1"`);
+  if (protocol !== "h2" && protocol !== "h1" && protocol !== "alpn") {
+    throw new RangeError(`client.protocol is ${String(protocol)}; give "h2", "h1" or "alpn"`);
+  }
+  if ((protocol === "alpn") !== (options.connectHttp1 !== undefined)) {
+    throw new RangeError(`client.connectHttp1 goes with client.protocol "alpn", and that with it`);
   }
   return Object.freeze({
     protocol,

@@ -493,7 +493,8 @@ test("HTTP/1 connections beyond the limit aren't made; exchanges wait for one", 
 });
 
 test.each([
-  [{ protocol: "h3" as "h2" }, 'client.protocol is h3; give "h2" or "h1"'],
+  [{ protocol: "h3" as "h2" }, 'client.protocol is h3; give "h2", "h1" or "alpn"'],
+  [{ protocol: "alpn" as const }, 'client.connectHttp1 goes with client.protocol "alpn"'],
   [{ maxSessions: 0 }, "client.maxSessions is 0; give a number from 1 to 1000"],
   [{ connectTimeoutMs: Number.NaN }, "client.connectTimeoutMs is NaN"],
   [{ backoff: { minMs: -1 } }, "client.backoff.minMs must be between"],

@@ -1,5 +1,6 @@
 import type { Exchange, Service, Sink } from "../exchange.js";
 import { type ExchangeError, transportError } from "../exchange-error.js";
+import { AlpnConnects } from "./alpn-connects.js";
 import type { Connect } from "./connect.js";
 import {
   type EndpointClientConfig,
@@ -22,7 +23,7 @@ import { Http2Pool } from "./http2-pool.js";
 export class EndpointClient implements Service {
   readonly #config: EndpointClientConfig;
   readonly #http1: Http1Pool;
-  readonly #http2: Http2Pool | null;
+  #http2: Http2Pool | null;
   #state: EndpointState = "idle";
   #closed: ExchangeError | null = null;
   #whenEmpty: (() => void) | null = null;
@@ -30,8 +31,11 @@ export class EndpointClient implements Service {
   constructor(connect: Connect, options: EndpointClientOptions) {
     this.#config = resolveEndpointClient(options);
     const onChange = () => this.#changed();
-    this.#http1 = new Http1Pool(this.#config, connect, onChange);
-    this.#http2 = this.#config.protocol === "h2" ? new Http2Pool(this.#config, connect, onChange) : null;
+    const { protocol } = this.#config;
+    const alpn = protocol === "alpn" ? new AlpnConnects(connect, options.connectHttp1!, () => this.#toHttp1()) : null;
+    this.#http1 = new Http1Pool(this.#config, alpn === null ? connect : alpn.http1, onChange);
+    this.#http2 =
+      protocol === "h1" ? null : new Http2Pool(this.#config, alpn === null ? connect : alpn.http2, onChange);
   }
 
   /** Exchanges on a connection. */
@@ -88,6 +92,17 @@ export class EndpointClient implements Service {
     this.#http2?.destroy(this.#closed);
     this.#http1.destroy(this.#closed);
     this.#changed();
+  }
+
+  /** The peer speaks HTTP/1 only: what waits for a session waits for connections, of which there is one already. */
+  #toHttp1(): void {
+    const http2 = this.#http2;
+    if (http2 === null) return;
+    this.#http2 = null;
+    http2.moveWaiters(this.#http1);
+    this.#http1.warm();
+    http2.destroy(closedError());
+    if (this.#closed !== null) this.#http1.close();
   }
 
   #changed(): void {

@@ -111,6 +111,11 @@ export class Http2Pool implements Service, PooledSessionListener {
     this.#drainIfClosing();
   }
 
+  /** Gives what waits for a session to another pool, in order. */
+  moveWaiters(pool: Service): void {
+    for (let waiter = this.#waiting.shift(); waiter !== null; waiter = this.#waiting.shift()) waiter.proceed(pool);
+  }
+
   destroy(error: ExchangeError): void {
     this.#closing = true;
     this.#abandonAttempt();
