@@ -3,6 +3,7 @@ import { join, relative, resolve } from "node:path";
 import { transportErrors } from "@selvage/http2";
 import { ScriptedService } from "@selvage/http2/testing";
 import { describe, expect, test } from "vitest";
+import { AdaptiveLimit } from "../../packages/core/src/resilience/adaptive-limit.js";
 import {
   describeInbound,
   describeOutbound,
@@ -48,14 +49,19 @@ describe("ARCHITECTURE.md", () => {
   test("says the order of the inbound layers", () => {
     const { clock, metrics } = new TestMesh(new ScriptedService());
     const verdict = { allow: true, rule: "", reason: "", audited: false };
-    const layers = inboundLayers({
-      clock,
-      metrics,
-      serverAddress: "",
-      authorizer: { decide: () => verdict },
-      limiter: { take: () => 0 },
-      maxInFlight: 1,
-    });
+    const layers = inboundLayers(
+      {
+        clock,
+        metrics,
+        serverAddress: "",
+        authorizer: { decide: () => verdict },
+        limiter: { take: () => 0 },
+        maxInFlight: 1,
+        adaptiveLimit: new AdaptiveLimit({ min: 1, max: 1 }, Math.random),
+        probePaths: [],
+      },
+      new ScriptedService(),
+    );
     expect(page).toContain(`- inbound: ${describeInbound(layers)}\n`);
   });
 });

@@ -1,4 +1,5 @@
 export type {
+  AdaptiveLimitConfig,
   AdminConfig,
   BackoffConfig,
   BalancerConfig,
@@ -38,6 +39,7 @@ export { configJsonSchema } from "./config/json-schema.js";
 export { type LoadOptions, loadConfig } from "./config/load.js";
 export { loadPolicy } from "./config/load-policy.js";
 export type {
+  AdaptiveLimitOptions,
   AdminOptions,
   BackoffOptions,
   BalancerOptions,

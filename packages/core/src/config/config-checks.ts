@@ -34,6 +34,15 @@ export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => b
     refuse(["identity", "serverId"], identity.serverId, `must be in the trust domain ${own}`, remedy);
   }
   checkPorts(config, isSet, refuse);
+  const limit = config.inbound.adaptiveLimit;
+  if (limit !== null && limit.min > limit.max) {
+    refuse(
+      ["inbound", "adaptiveLimit", "min"],
+      limit.min,
+      "must not be above max",
+      `inbound.adaptiveLimit.max is ${limit.max}`,
+    );
+  }
   checkSettings(config.outbound.defaults, ["outbound", "defaults"], refuse);
   for (const [authority, service] of Object.entries(config.outbound.services)) {
     checkSettings(service, ["outbound", "services", authority], refuse);

@@ -92,6 +92,8 @@ export interface InboundConfig {
   readonly advertise: HostPort | null;
   readonly policy: PolicyConfig;
   readonly maxInFlight: number;
+  /** `null`: `maxInFlight` is the only limit. */
+  readonly adaptiveLimit: AdaptiveLimitConfig | null;
   readonly probes: ProbesConfig;
   /** Whether connections without TLS are served (policy decides then, with no peer) or closed. */
   readonly plaintext: "allow" | "refuse";
@@ -105,8 +107,14 @@ export interface PolicyConfig {
   readonly rateLimit: RateLimitDocument | null;
 }
 
+/** Of the limit of requests that wait for the head of their response, which follows from their latency. */
+export interface AdaptiveLimitConfig {
+  readonly min: number;
+  readonly max: number;
+}
+
 export interface ProbesConfig {
-  /** Exact paths that GET and HEAD reach without an identity, whatever policy says. */
+  /** Exact paths that GET and HEAD reach without an identity, whatever policy says, past rate limits and load shedding. */
   readonly paths: readonly string[];
 }
 

@@ -7,6 +7,12 @@ const probePath = checked((path) => {
   return { problem: "must be an exact path", remedy: 'write "/healthz", without query or pattern' };
 });
 
+/** The defaults of fields that are only there when their group is. */
+export const adaptiveLimitSchema = z.strictObject({
+  min: field(count.min(1), { doc: "never fewer requests", unit: "requests", default: 20 }),
+  max: field(count.min(1), { doc: "never more requests", unit: "requests", default: 1_000 }),
+});
+
 export const inboundSchema = z.strictObject({
   host: field(text, { doc: "address that the mesh port is bound to", default: "0.0.0.0" }),
   port: field(port, { doc: "mesh port of the shim; 0 takes a free one", unit: "port", default: 4143 }),
@@ -42,14 +48,18 @@ export const inboundSchema = z.strictObject({
     { doc: "who may call this workload" },
   ),
   maxInFlight: field(count.min(1), {
-    doc: "requests in flight; more are shed with 503",
+    doc: "requests in flight, to the last byte of their responses; more are shed with 503",
     unit: "requests",
     default: 100_000,
+  }),
+  adaptiveLimit: field(adaptiveLimitSchema, {
+    doc: "limits the requests that wait for the head of their response by their latency, and sheds more with 503; absent: not (docs/protection.md)",
+    optional: true,
   }),
   probes: field(
     z.strictObject({
       paths: field(z.array(probePath), {
-        doc: "exact paths that GET and HEAD reach without an identity, whatever policy says",
+        doc: "exact paths that GET and HEAD reach without an identity, whatever policy says, and whatever the load is",
         type: "list of text",
         default: [],
       }),

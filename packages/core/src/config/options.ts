@@ -92,9 +92,18 @@ export interface InboundOptions {
   policy?: PolicyOptions | undefined;
   /** @defaultValue 100000 */
   maxInFlight?: number | undefined;
+  /** Absent: off. */
+  adaptiveLimit?: AdaptiveLimitOptions | undefined;
   probes?: { paths?: string[] | undefined } | undefined;
   /** @defaultValue `"allow"` */
   plaintext?: "allow" | "refuse" | undefined;
+}
+
+export interface AdaptiveLimitOptions {
+  /** @defaultValue 20 */
+  min?: number | undefined;
+  /** @defaultValue 1000 */
+  max?: number | undefined;
 }
 
 export interface PolicyOptions {

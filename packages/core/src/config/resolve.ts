@@ -14,6 +14,7 @@ import type {
 import { parseDuration } from "./duration.js";
 import { defaultsOf } from "./fields.js";
 import { defaultLifetime, refuseSocket } from "./identity-schema.js";
+import { adaptiveLimitSchema } from "./inbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
 import { resolveService, resolveSettings } from "./resolve-service.js";
 import { type CheckedOptions, meshSchema } from "./schema.js";
@@ -168,8 +169,16 @@ function resolveInbound(
     rateLimit: (options?.policy?.rateLimit ?? null) as RateLimitDocument | null,
   };
   const probes = { paths: inbound.probes.paths };
+  const adaptiveLimit = resolveAdaptiveLimit(options?.adaptiveLimit);
   const advertise = options?.advertise ?? null;
-  return { host, port, app, appProtocol, advertise, policy, maxInFlight, probes, plaintext };
+  return { host, port, app, appProtocol, advertise, policy, maxInFlight, adaptiveLimit, probes, plaintext };
+}
+
+function resolveAdaptiveLimit(written: object | undefined): InboundConfig["adaptiveLimit"] {
+  if (written === undefined) return null;
+  const defaults = adaptiveLimitSchema.parse(defaultsOf(adaptiveLimitSchema));
+  const { min, max } = overlay(defaults, written) as Filled<typeof defaults>;
+  return { min, max };
 }
 
 function resolveOutbound(

@@ -11,6 +11,7 @@ import { redactConfig } from "../config/redact.js";
 import { EgressTargets } from "../egress/egress-targets.js";
 import { EgressTransports } from "../egress/egress-transports.js";
 import { LocalRegistry, type Registration } from "../registry/local-registry.js";
+import { AdaptiveLimit } from "../resilience/adaptive-limit.js";
 import { systemClock } from "../runtime/clock.js";
 import { ProcessHold } from "../runtime/process-hold.js";
 import { systemRandom } from "../runtime/random.js";
@@ -75,6 +76,8 @@ export class MeshRuntime {
   readonly #transports: EndpointTransports;
   readonly #egress: EgressTransports;
   readonly #authorizer: PolicyAuthorizer;
+  /** One for all ports: they share the event loop. */
+  readonly #adaptiveLimit: AdaptiveLimit | null;
   readonly #wheel: TimerWheel;
   readonly #ports: OpenPort[] = [];
   readonly #registrations = new Set<Registration>();
@@ -97,6 +100,10 @@ export class MeshRuntime {
     this.#registry = registry;
     this.#authorizer = policy.authorizer;
     this.#closers.push(() => policy.close());
+    const limit = config.inbound.adaptiveLimit;
+    const adaptive = limit === null ? null : new AdaptiveLimit(limit, systemRandom);
+    if (adaptive !== null) this.metrics.concurrencyLimit.observe([], () => adaptive.limit);
+    this.#adaptiveLimit = adaptive;
     const clock = systemClock;
     const random = systemRandom;
     const { metrics } = this;
@@ -190,6 +197,8 @@ export class MeshRuntime {
         authorizer: this.#authorizer,
         limiter: this.#authorizer,
         maxInFlight: config.inbound.maxInFlight,
+        adaptiveLimit: this.#adaptiveLimit,
+        probePaths: config.inbound.probes.paths,
         ...(config.telemetry.traces ? {} : { trace: null }),
       },
       exit,
@@ -260,6 +269,7 @@ export class MeshRuntime {
       workload: this.config.workload,
       identity: this.id,
       inbound: this.#ports.map(({ server }) => ({ connections: server.connections, active: server.active })),
+      ...(this.#adaptiveLimit && { adaptiveLimit: this.#adaptiveLimit.describe() }),
       targets: this.#targets.describe(),
     };
   }

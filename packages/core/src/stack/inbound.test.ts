@@ -4,6 +4,7 @@ import { type Answer, RecordingSink, ScriptedService, TestBody } from "@selvage/
 import type { Verdict } from "@selvage/policy";
 import { expect, test } from "vitest";
 import type { Peer } from "../exchange.js";
+import { AdaptiveLimit } from "../resilience/adaptive-limit.js";
 import { MeshMetrics } from "../telemetry/mesh-metrics.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import { Registry } from "../telemetry/registry.js";
@@ -30,6 +31,8 @@ class Fixture {
       authorizer: { decide: () => allow },
       limiter: null,
       maxInFlight: 100,
+      adaptiveLimit: null,
+      probePaths: [],
       trace: null,
       ...parts,
     };
@@ -52,10 +55,10 @@ class Fixture {
 }
 
 test("an inbound request meets the layers in this order", () => {
-  const { parts } = new Fixture();
+  const { parts, exit } = new Fixture(null, { adaptiveLimit: new AdaptiveLimit({ min: 1, max: 1 }, () => 0) });
   const { trace: _, ...rest } = parts;
-  expect(describeInbound(inboundLayers({ ...rest, limiter: { take: () => 0 } }))).toBe(
-    "rescue → measure → sanitize → trace → authorize → rateLimit → shed → exit",
+  expect(describeInbound(inboundLayers({ ...rest, limiter: { take: () => 0 } }, exit))).toBe(
+    "rescue → measure → sanitize → trace → authorize → probes → rateLimit → shed → limit → exit",
   );
 });
 
@@ -129,6 +132,24 @@ test("beyond the limit of exchanges in flight there is 503, until some end", () 
   f.exit.calls[0]!.answer({});
   f.call();
   expect(f.exit.calls).toHaveLength(3);
+});
+
+test("probes pass by rate limits and shedding, and not by policy", () => {
+  const busy = { maxInFlight: 1, limiter: { take: () => 1_000 }, probePaths: ["/healthz"] };
+  const f = new Fixture({ body: "ok" }, { ...busy, adaptiveLimit: new AdaptiveLimit({ min: 1, max: 1 }, () => 0) });
+  expect([f.call().status, f.call({ path: "/healthz" }).status]).toEqual([429, 200]);
+  expect(new Fixture({}, { ...busy, authorizer: { decide: () => deny } }).call({ path: "/healthz" }).status).toBe(403);
+});
+
+test("beyond the adaptive limit there is 503, until some have answered", () => {
+  const f = new Fixture(null, { adaptiveLimit: new AdaptiveLimit({ min: 1, max: 1 }, () => 0) });
+  f.call();
+  const shed = f.call({ peer });
+  expect([shed.status, shed.header("retry-after")]).toEqual([503, "1"]);
+  expect(shed.header("l5d-proxy-error")).toBe("more than 1 exchanges wait for their response");
+  f.exit.calls[0]!.sink.onHead(200, []);
+  f.call();
+  expect(f.exit.calls).toHaveLength(2);
 });
 
 test("inbound series are by peer, never by what the request says it is addressed to", () => {

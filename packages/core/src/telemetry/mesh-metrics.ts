@@ -77,6 +77,12 @@ export const metricDefinitions = Object.freeze({
     help: "Requests that wait for an endpoint to become ready.",
     labels: ["server_address"],
   },
+  concurrencyLimit: {
+    name: "selvage_concurrency_limit",
+    kind: "gauge",
+    help: "Inbound requests that may wait for the head of their response at a time, by the adaptive limit.",
+    labels: [],
+  },
   verdicts: {
     name: "selvage_policy_verdicts_total",
     kind: "counter",
@@ -110,6 +116,7 @@ export class MeshMetrics {
   readonly retryLimitExceeded: MetricFamily<CounterSeries>;
   readonly endpointState: MetricFamily<GaugeSeries>;
   readonly queued: MetricFamily<GaugeSeries>;
+  readonly concurrencyLimit: MetricFamily<GaugeSeries>;
   readonly verdicts: MetricFamily<CounterSeries>;
   readonly errors: MetricFamily<CounterSeries>;
   readonly protections: MetricFamily<CounterSeries>;
@@ -126,6 +133,7 @@ export class MeshMetrics {
     this.retryLimitExceeded = registry.counter(metricDefinitions.retryLimitExceeded);
     this.endpointState = registry.gauge(metricDefinitions.endpointState);
     this.queued = registry.gauge(metricDefinitions.queued);
+    this.concurrencyLimit = registry.gauge(metricDefinitions.concurrencyLimit);
     this.verdicts = registry.counter(metricDefinitions.verdicts);
     this.errors = registry.counter(metricDefinitions.errors);
     this.protections = registry.counter(metricDefinitions.protections);
