@@ -10,6 +10,7 @@ import { ServiceDispatcher } from "@selvage/http2/undici";
 import { type Shim, startShim } from "@selvage/proxy-shim";
 import { AppLog, conformanceApp } from "./app.js";
 import { type Client, node1Client, node2Client, undiciClient } from "./client.js";
+import { routedRoutes } from "./routed-cases.js";
 
 export const kinds = ["sdk", "shim", "plain"] as const;
 export const protocols = ["HTTP/1.1", "HTTP/2"] as const;
@@ -129,6 +130,10 @@ async function startClient(
     if (cell.protocol === "HTTP/2") return node2Client(server.port, authority);
     return node1Client({ authority, connectTo: { host: "127.0.0.1", port: server.port } });
   }
+  const endpoint =
+    cell.server === "plain"
+      ? ({ address, protocol: cell.protocol === "HTTP/2" ? "h2" : "h1" } as const)
+      : { address, identity: serverId };
   const options: MeshOptions = {
     workload: { name: "caller", namespace: "test" },
     stateDir,
@@ -139,13 +144,11 @@ async function startClient(
       port: 0,
       services: {
         [authority]: {
-          endpoints: [
-            cell.server === "plain"
-              ? { address, protocol: cell.protocol === "HTTP/2" ? "h2" : "h1" }
-              : { address, identity: serverId },
-          ],
-          routes: [{ name: "hang", match: { path: "/hang" }, timeout: "300ms" }],
+          endpoints: [endpoint],
+          routes: [{ name: "hang", match: { path: "/hang" }, timeout: "300ms" }, ...routedRoutes],
         },
+        // The same server by another name.
+        "canary.test": { endpoints: [endpoint] },
         // Nobody is there, and somebody else is there.
         "gone.test": { endpoints: ["127.0.0.1:1"], timeout: "2s" },
         "impostor.test": {

@@ -15,7 +15,7 @@ import { freePort, type Run, read, root, Workspace } from "./workspace.js";
  * - js: runs, and prints what the comments behind its `console.log` say. With a name (`// a.mjs`) it is written to a file of that name,
  *   and runs if no sh block of the page does it. `<!-- test: fragment (why) -->`: only its syntax and its imports are checked.
  * - ts: its types are checked.
- * - yaml: a policy or a configuration, which is loaded. With a name it is written to a file too. Kubernetes' objects are only parsed.
+ * - yaml: a policy or a configuration, which is loaded; a list is a file that a configuration names. With a name it is written to a file too. Kubernetes' objects are only parsed.
  * - json: is parsed. py: its syntax is checked; with a name it is written to a file.
  * - sh: runs if it consists of commands of `runnable`; otherwise its syntax is checked, and that the npm scripts and files exist.
  *   `<!-- test: background -->`: goes on running to the end of the page. A fragment: as if it could not be run.
@@ -149,6 +149,11 @@ class Page {
   #checkYaml(block: Block, code: string): void {
     const value: unknown = parse(code);
     if (typeof value !== "object" || value === null || "apiVersion" in value) return;
+    if (Array.isArray(value)) {
+      // Routes, in a file of their own: loaded with the configuration that names it.
+      expect(block.file).not.toBeNull();
+      return;
+    }
     if ("rules" in value || "default" in value || "rateLimit" in value) {
       expect(Policy.parse(value, block.file ?? `line ${block.line}`).warnings).toEqual([]);
       return;

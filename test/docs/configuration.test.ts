@@ -15,9 +15,9 @@ import type { MeshOptions } from "../../packages/core/src/config/options.js";
 const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
 const page = readFileSync(`${docs}configuration.md`, "utf8");
 
-/** Settings of one service are those of all, and a route's retry is the service's: documented once. */
+/** Settings of one service are those of all, a route's retry is the service's, one match is as several: documented once. */
 function isRepeated({ path }: FieldEntry): boolean {
-  if (path.includes(".routes[].retry.")) return true;
+  if (path.includes(".routes[].retry.") || path.includes(".routes[].match[].")) return true;
   const setting = path.replace("outbound.services.<name>.", "outbound.defaults.");
   return setting !== path && configFields().some((field) => field.path === setting);
 }

@@ -1,15 +1,8 @@
 import type { DocumentPath } from "@selvage/policy";
 import { formatHostPort } from "./address.js";
-import type {
-  EgressRuleConfig,
-  HostPort,
-  MeshConfig,
-  RetryConfig,
-  RouteConfig,
-  ServiceConfig,
-  ServiceSettings,
-} from "./config.js";
+import type { EgressRuleConfig, HostPort, MeshConfig, RetryConfig, ServiceConfig, ServiceSettings } from "./config.js";
 import { formatDuration } from "./duration.js";
+import { checkRoutes } from "./route-checks.js";
 
 type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) => void;
 
@@ -43,9 +36,9 @@ export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => b
       `inbound.adaptiveLimit.max is ${limit.max}`,
     );
   }
-  checkSettings(config.outbound.defaults, ["outbound", "defaults"], refuse);
+  checkSettings(config.outbound.defaults, ["outbound", "defaults"], config, refuse);
   for (const [authority, service] of Object.entries(config.outbound.services)) {
-    checkSettings(service, ["outbound", "services", authority], refuse);
+    checkSettings(service, ["outbound", "services", authority], config, refuse);
     checkEndpoints(service, ["outbound", "services", authority], refuse);
   }
   checkEgress(config.outbound.egress.allow, refuse);
@@ -86,7 +79,7 @@ function checkPorts(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, 
   }
 }
 
-function checkSettings(settings: ServiceSettings, keys: DocumentPath, refuse: Refuse): void {
+function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: MeshConfig, refuse: Refuse): void {
   checkRetry(settings.retry, settings.timeoutMs, [...keys, "retry"], refuse);
   const { minPenaltyMs, maxPenaltyMs } = settings.failureAccrual;
   if (minPenaltyMs > maxPenaltyMs) {
@@ -98,24 +91,15 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, refuse: Re
       remedy,
     );
   }
-  for (const [i, route] of settings.routes.entries()) {
-    const at = [...keys, "routes", i];
-    checkRetry(route.retry, route.timeoutMs, [...at, "retry"], refuse);
-    const earlier = settings.routes.slice(0, i);
-    const same = earlier.findIndex((other) => matchText(other) === matchText(route));
-    if (same !== -1)
-      refuse([...at, "match"], undefined, `matches what routes[${same}] matches`, "leave one of them out");
-    else if (earlier.some((other) => other.name === route.name))
-      refuse([...at, "name"], route.name, "must be unique", "give the route a name of its own");
-  }
+  // Those of a file are checked where it is read, so that its lines can be named.
+  if (settings.routesFile !== null) return;
+  checkRoutes(settings.routes, [...keys, "routes"], config, refuse);
+  for (const [i, route] of settings.routes.entries())
+    checkRetry(route.retry, route.timeoutMs, [...keys, "routes", i, "retry"], refuse);
 }
 
-function matchText({ match }: RouteConfig): string {
-  const headers = match.headers.map(({ name, value }) => [name, value]).sort();
-  return JSON.stringify([match.path.kind, match.path.value, match.method, headers]);
-}
-
-function checkRetry(retry: RetryConfig, timeoutMs: number, keys: DocumentPath, refuse: Refuse): void {
+/** Rules across the fields of retries. */
+export function checkRetry(retry: RetryConfig, timeoutMs: number, keys: DocumentPath, refuse: Refuse): void {
   const { perTryTimeoutMs, backoff } = retry;
   if (perTryTimeoutMs > 0 && timeoutMs > 0 && perTryTimeoutMs >= timeoutMs) {
     const remedy = `one attempt must leave time for another within the timeout, which is ${formatDuration(timeoutMs)}`;

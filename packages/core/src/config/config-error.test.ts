@@ -92,7 +92,10 @@ describe("errors", () => {
     [service({ endpoints: { dns: "_mesh.a" } }), "endpoints.dns must be the name of SRV records"],
     [service({ retry: { grpcStatuses: [17] } }), "retry.grpcStatuses[0] must be at most 16"],
     [service({ balancer: { panicRatio: 2 } }), "balancer.panicRatio must be at most 1"],
-    [service({ balancer: { hash: {} } }), "balancer.hash must name where the key is, got {}; write one of header and cookie"],
+    [
+      service({ balancer: { hash: {} } }),
+      "balancer.hash must name where the key is, got {}; write one of header and cookie",
+    ],
     [service({ balancer: { hash: { header: "a", cookie: "b" } } }), "balancer.hash must name one key"],
     [service({ balancer: { hash: { header: "X-User" } } }), 'write "x-user"'],
     [service({ balancer: { hash: { header: "a", maxLoad: 0.5 } } }), "balancer.hash.maxLoad must be at least 1"],

@@ -169,6 +169,8 @@ export interface ServiceSettings {
   readonly retry: RetryConfig;
   /** In the order they were written. The most specific match wins (Gateway API), the first of equals. */
   readonly routes: readonly RouteConfig[];
+  /** The file that `routes` were read from, absolute; `null`: they stand in the configuration itself. */
+  readonly routesFile: string | null;
   readonly retryBudget: RetryBudgetConfig;
   readonly balancer: BalancerConfig;
   readonly failureAccrual: FailureAccrualConfig;
@@ -224,11 +226,18 @@ export interface BackoffConfig {
 }
 
 export interface RouteConfig {
-  /** As written, or the method and path that it matches. A metric label. */
+  /** As written, or the method and path that it matches. */
   readonly name: string;
-  readonly match: RouteMatchConfig;
+  /** One of them has to match. */
+  readonly matches: readonly RouteMatchConfig[];
   readonly timeoutMs: number;
   readonly retry: RetryConfig;
+  /** `null`: none. */
+  readonly filters: RouteFiltersConfig | null;
+  /** Empty: the authority itself. */
+  readonly backends: readonly BackendConfig[];
+  /** The caller may set timeout and retries by headers. */
+  readonly overrides: boolean;
 }
 
 export interface RouteMatchConfig {
@@ -237,16 +246,82 @@ export interface RouteMatchConfig {
   /** `null`: any. */
   readonly method: string | null;
   /** All must match; a repeated header matches when one of its values does. Names are lower case. */
-  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly headers: readonly NamedMatchConfig[];
+  /** All must match; of a repeated parameter the first counts. @defaultValue none */
+  readonly query?: readonly NamedMatchConfig[];
+  /** gRPC requests only. @defaultValue false */
+  readonly grpc?: boolean;
 }
 
 /**
  * `exact`: the path is `value`. `prefix`: the path is `value` or starts with `value + "/"` (whole segments); the
- * prefix that matches everything has the value `""`.
+ * prefix that matches everything has the value `""`. `regex`: the expression matches the whole path.
  */
 export interface PathMatchConfig {
-  readonly kind: "exact" | "prefix";
+  readonly kind: "exact" | "prefix" | "regex";
   readonly value: string;
+}
+
+/** A header or query parameter. `present`: whatever its value, and `value` is empty. */
+export interface NamedMatchConfig {
+  readonly name: string;
+  readonly kind: "exact" | "regex" | "present";
+  readonly value: string;
+}
+
+/** What happens to a request and its response. `null`: nothing. */
+export interface RouteFiltersConfig {
+  readonly requestHeaders: HeaderFilterConfig | null;
+  readonly responseHeaders: HeaderFilterConfig | null;
+  readonly redirect: RedirectConfig | null;
+  readonly rewrite: RewriteConfig | null;
+  readonly mirror: MirrorConfig | null;
+}
+
+/** No header is in more than one of them. */
+export interface HeaderFilterConfig {
+  readonly set: readonly HeaderConfig[];
+  readonly add: readonly HeaderConfig[];
+  readonly remove: readonly string[];
+}
+
+export interface HeaderConfig {
+  /** Lower case. */
+  readonly name: string;
+  readonly value: string;
+}
+
+/** `full`: the path becomes `value`. `prefix`: `value` (empty, or without a slash at its end) takes the place of the matched prefix. */
+export interface PathModifierConfig {
+  readonly kind: "full" | "prefix";
+  readonly value: string;
+}
+
+/** `null`: as in the request. */
+export interface RedirectConfig {
+  readonly scheme: "http" | "https" | null;
+  readonly hostname: string | null;
+  readonly port: number | null;
+  readonly path: PathModifierConfig | null;
+  readonly status: number;
+}
+
+/** `null`: as in the request. */
+export interface RewriteConfig {
+  readonly hostname: string | null;
+  readonly path: PathModifierConfig | null;
+}
+
+export interface MirrorConfig {
+  readonly service: string;
+  /** Share of requests that are copied. */
+  readonly ratio: number;
+}
+
+export interface BackendConfig {
+  /** An authority. */
+  readonly service: string;
+  readonly weight: number;
 }
 
 export interface RetryBudgetConfig {

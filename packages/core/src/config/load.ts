@@ -6,6 +6,7 @@ import { type ConfigFile, findConfigFile, readConfigFile } from "./config-file.j
 import { type Environment, readEnv } from "./env.js";
 import { Layers } from "./layers.js";
 import { loadPolicy } from "./load-policy.js";
+import { loadRoutes } from "./load-routes.js";
 import type { MeshOptions } from "./options.js";
 import { resolveConfig } from "./resolve.js";
 import { type CheckedOptions, meshSchema } from "./schema.js";
@@ -61,6 +62,7 @@ export function loadConfig({ options, file, env, cwd }: LoadOptions): MeshConfig
     directoryOf: (keys) => layers.origin(keys)?.directory ?? cwd,
     refuse,
   });
+  readRouteFiles(config, cwd, problems);
   checkConfig(config, (keys) => layers.isSet(keys), refuse);
   checkPolicy(config, cwd, problems);
   if (problems.length > 0) throw new ConfigError(problems);
@@ -92,6 +94,22 @@ function placed(problem: DocumentProblem, layers: Layers): ConfigProblem {
   const mayHold = keys[1] === "token" || keys[1] === "key" || typeof value === "object";
   const secret = keys[0] === "identity" && mayHold && value !== undefined;
   return { ...problem, where, value: secret ? "[redacted]" : value };
+}
+
+/** Routes that are in files. They are read again when they change; what is here is in force until then. */
+function readRouteFiles(config: MeshConfig, cwd: string, problems: ConfigProblem[]): void {
+  const bad = new Set<string>();
+  for (const settings of [config.outbound.defaults, ...Object.values(config.outbound.services)]) {
+    if (settings.routesFile === null || bad.has(settings.routesFile)) continue;
+    try {
+      const routes = loadRoutes(settings.routesFile, settings, config, cwd);
+      Object.assign(settings, { routes });
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      bad.add(settings.routesFile);
+      problems.push(...error.problems);
+    }
+  }
 }
 
 /** The policy is read again by what enforces it; here it is only to show what is wrong together with everything else. */

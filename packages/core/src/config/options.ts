@@ -151,7 +151,8 @@ export interface ServiceSettingsOptions {
   /** @defaultValue `"1s"` */
   connectTimeout?: Duration | undefined;
   retry?: RetryOptions | undefined;
-  routes?: RouteOptions[] | undefined;
+  /** A list, or the file that holds it. */
+  routes?: RouteOptions[] | { file: string } | undefined;
   retryBudget?: RetryBudgetOptions | undefined;
   balancer?: BalancerOptions | undefined;
   failureAccrual?: FailureAccrualOptions | undefined;
@@ -203,16 +204,72 @@ export interface BackoffOptions {
 
 export interface RouteOptions {
   name?: string | undefined;
-  match?: RouteMatchOptions | undefined;
+  /** Several: one of them has to match. */
+  match?: RouteMatchOptions | RouteMatchOptions[] | undefined;
+  filters?: RouteFiltersOptions | undefined;
+  /** @defaultValue the authority itself */
+  backends?: BackendOptions[] | undefined;
+  /** The caller may set timeout and retries by headers. @defaultValue false */
+  overrides?: boolean | undefined;
   timeout?: Duration | undefined;
   retry?: RetryOptions | undefined;
 }
 
 export interface RouteMatchOptions {
-  /** Exact (`/a/b`) or a prefix of whole segments (`/a/*`). @defaultValue `"/*"` */
-  path?: string | undefined;
+  /** Exact (`/a/b`), a prefix of whole segments (`/a/*`), or a regular expression. @defaultValue `"/*"` */
+  path?: string | { regex: string } | undefined;
   method?: string | undefined;
-  headers?: Record<string, string> | undefined;
+  headers?: Record<string, ValueMatchOptions> | undefined;
+  query?: Record<string, ValueMatchOptions> | undefined;
+  /** Excludes `path` and `method`. */
+  grpc?: { service?: string | undefined; method?: string | undefined } | undefined;
+}
+
+/** Text is exact. */
+export type ValueMatchOptions = string | { regex: string } | { present: true };
+
+export interface RouteFiltersOptions {
+  requestHeaders?: HeaderFilterOptions | undefined;
+  responseHeaders?: HeaderFilterOptions | undefined;
+  redirect?: RedirectOptions | undefined;
+  rewrite?: RewriteOptions | undefined;
+  mirror?: MirrorOptions | undefined;
+}
+
+export interface HeaderFilterOptions {
+  set?: Record<string, string> | undefined;
+  add?: Record<string, string> | undefined;
+  remove?: string[] | undefined;
+}
+
+export interface RedirectOptions {
+  scheme?: "http" | "https" | undefined;
+  hostname?: string | undefined;
+  port?: number | undefined;
+  path?: string | undefined;
+  /** Excludes `path`. */
+  prefix?: string | undefined;
+  /** @defaultValue 302 */
+  status?: 301 | 302 | 303 | 307 | 308 | undefined;
+}
+
+export interface RewriteOptions {
+  hostname?: string | undefined;
+  path?: string | undefined;
+  /** Excludes `path`. */
+  prefix?: string | undefined;
+}
+
+export interface MirrorOptions {
+  service: string;
+  /** @defaultValue 1 */
+  ratio?: number | undefined;
+}
+
+export interface BackendOptions {
+  service: string;
+  /** @defaultValue 1 */
+  weight?: number | undefined;
 }
 
 export interface RetryBudgetOptions {

@@ -1,4 +1,4 @@
-import { parsePathPattern, refuseMethod, refuseSpiffeId } from "@selvage/policy";
+import { refuseMethod, refuseSpiffeId } from "@selvage/policy";
 import { z } from "zod";
 import { parseEgressRule } from "../egress/egress-rule.js";
 import { refuseAuthority } from "./address.js";
@@ -15,18 +15,12 @@ import {
   required,
   text,
 } from "./field.js";
+import { headerName, methodName, routesSchemas } from "./route-schema.js";
 
-export const defaultRoutePath = "/*";
 export const defaultWeight = 1;
 
-const method = checked(refuseMethod);
 const protocol = z.enum(["h1", "h2"]);
 const jitter = z.number().min(0).max(100);
-
-const headerName = checked((name) => {
-  if (name !== name.toLowerCase()) return { problem: "must be lower case", remedy: `write "${name.toLowerCase()}"` };
-  return refuseMethod(name) === null ? null : { problem: "must be the name of a header", remedy: "" };
-});
 
 const retry = z.strictObject({
   limit: field(z.int().min(0).max(10), {
@@ -40,7 +34,7 @@ const retry = z.strictObject({
     type: "list of numbers",
     default: [502, 503, 504],
   }),
-  methods: field(z.array(method), {
+  methods: field(z.array(methodName), {
     doc: "methods that may be sent again although the peer may have acted; what was provably unsent may always be",
     type: "list of text",
     default: ["GET", "HEAD", "OPTIONS", "TRACE"],
@@ -65,34 +59,10 @@ const retry = z.strictObject({
   ),
 });
 
-const route = z.strictObject({
-  name: field(text.max(63), { doc: "metric label", defaultText: "method and path that it matches" }),
-  match: field(
-    z.strictObject({
-      path: field(
-        checked((path) => {
-          const pattern = parsePathPattern(path);
-          return "problem" in pattern ? pattern : null;
-        }),
-        { doc: "exact (`/a/b`) or a prefix of whole segments (`/a/*`)", default: defaultRoutePath },
-      ),
-      method: field(method, { doc: "exact", defaultText: "any" }),
-      headers: field(z.record(headerName, z.string()), {
-        doc: "headers and their exact values, all of which must be there",
-        type: "map of text",
-        default: {},
-      }),
-    }),
-    {
-      doc: "which requests; the most specific route wins (longest path, then headers, then method), the first of equals",
-    },
-  ),
-  timeout: field(duration, {
-    doc: "as `timeout` beside `routes`, for these requests",
-    defaultText: "as beside `routes`",
-  }),
-  retry: field(retry, { doc: "as `retry` beside `routes`, field by field, for these requests", type: "as `retry`" }),
-});
+const routes = routesSchemas(retry);
+
+/** A file of routes: the same list. */
+export const routeListSchema = routes.list;
 
 /** The defaults of fields that are only there when their group is. */
 export const successRateSchema = z.strictObject({
@@ -134,7 +104,11 @@ const settings = {
   timeout: field(duration, { doc: "for the whole exchange, attempts and backoff included; 0 sets none", default: 0 }),
   connectTimeout: field(positiveDuration, { doc: "for TCP and TLS together", default: "1s" }),
   retry: field(retry, { doc: "when and how often to try again" }),
-  routes: field(z.array(route), { doc: "what differs for some requests", type: "list", default: [] }),
+  routes: field(routes.written, {
+    doc: "what differs for some requests: a list, or the file that holds it",
+    type: "list or object",
+    default: [],
+  }),
   retryBudget: field(
     z.strictObject({
       ratio: field(ratio, { doc: "retries per original request", unit: "ratio", default: 0.2 }),

@@ -1,4 +1,4 @@
-import { type PathPattern, parsePathPattern } from "@selvage/policy";
+import type { DocumentPath } from "@selvage/policy";
 import type { z } from "zod";
 import type {
   EndpointConfig,
@@ -7,25 +7,18 @@ import type {
   HashConfig,
   RetryConfig,
   RouteConfig,
-  RouteMatchConfig,
   ServiceConfig,
   ServiceSettings,
 } from "./config.js";
 import { defaultsOf } from "./fields.js";
-import {
-  defaultRoutePath,
-  defaultWeight,
-  type endpointListSchema,
-  hashSchema,
-  successRateSchema,
-} from "./outbound-schema.js";
+import { defaultWeight, type endpointListSchema, hashSchema, successRateSchema } from "./outbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
+import { type CheckedRoute, resolveRoute } from "./resolve-route.js";
 import type { CheckedOptions } from "./schema.js";
 
 type CheckedOutbound = NonNullable<CheckedOptions["outbound"]>;
 type CheckedService = NonNullable<CheckedOutbound["services"]>[string];
 type CheckedSettings = NonNullable<CheckedOutbound["defaults"]>;
-type CheckedRoute = NonNullable<CheckedSettings["routes"]>[number];
 type CheckedEndpoint = z.output<typeof endpointListSchema>[number];
 type FilledSettings = Filled<CheckedSettings>;
 
@@ -34,25 +27,40 @@ export function resolveService(
   authority: string,
   service: CheckedService,
   defaults: CheckedSettings,
-  absolute: (path: string) => string,
+  absolute: (keys: DocumentPath, path: string) => string,
 ): ServiceConfig {
-  const settings = resolveSettings(defaults, service);
+  const own = ["outbound", "services", authority];
+  const settings = resolveSettings(defaults, service, (path) => {
+    return absolute(
+      service.routes === undefined ? ["outbound", "defaults", "routes", "file"] : [...own, "routes", "file"],
+      path,
+    );
+  });
   const identity = service.identity ?? null;
-  const endpoints = resolveEndpoints(service.endpoints, identity, settings, absolute);
+  const file = (path: string) => absolute([...own, "endpoints", "file"], path);
+  const endpoints = resolveEndpoints(service.endpoints, identity, settings, file);
   return { authority, endpoints, identity, ...settings };
 }
 
-/** Settings of one authority over those of all, which have every default. */
-export function resolveSettings(defaults: CheckedSettings, own: CheckedSettings): ServiceSettings {
+/** Settings of one authority over those of all, which have every default. Routes that are in a file are not read here. */
+export function resolveSettings(
+  defaults: CheckedSettings,
+  own: CheckedSettings,
+  absolute: (path: string) => string,
+): ServiceSettings {
   const all = overlay(defaults, own) as FilledSettings;
   const successRate = own.failureAccrual?.successRate ?? defaults.failureAccrual?.successRate;
   const { consecutiveFailures, minPenalty, maxPenalty, jitter } = all.failureAccrual;
+  const timeoutMs = all.timeout;
+  const retry = resolveRetry(all.retry);
+  const routes = all.routes as CheckedRoute[] | { readonly file: string };
   return {
     protocol: all.protocol,
-    timeoutMs: all.timeout,
+    timeoutMs,
     connectTimeoutMs: all.connectTimeout,
-    retry: resolveRetry(all.retry),
-    routes: (all.routes as CheckedRoute[]).map((route) => resolveRoute(route, all)),
+    retry,
+    routes: Array.isArray(routes) ? routes.map((route) => resolveRouteOf(route, { timeoutMs, retry })) : [],
+    routesFile: Array.isArray(routes) ? null : absolute(routes.file),
     retryBudget: {
       ratio: all.retryBudget.ratio,
       minPerSecond: all.retryBudget.minPerSecond,
@@ -96,23 +104,26 @@ function resolveRetry(retry: FilledSettings["retry"]): RetryConfig {
   return { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes, backoff };
 }
 
-function resolveRoute(route: CheckedRoute, settings: FilledSettings): RouteConfig {
-  const path = route.match?.path ?? defaultRoutePath;
-  const method = route.match?.method ?? null;
-  const headers = Object.entries(route.match?.headers ?? {}).map(([name, value]) => ({ name, value }));
-  const match: RouteMatchConfig = { path: parsePathPattern(path) as PathPattern, method, headers };
-  return {
-    name: route.name ?? nameOf(path, match),
-    match,
-    timeoutMs: route.timeout ?? settings.timeout,
-    retry: resolveRetry(overlay(settings.retry, route.retry) as FilledSettings["retry"]),
-  };
+/** A retry policy as it would be written. */
+function writtenRetry(retry: RetryConfig): FilledSettings["retry"] {
+  const { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes } = retry;
+  const { minMs: min, maxMs: max, jitter } = retry.backoff;
+  const lists = { statuses: [...statuses], methods: [...methods], grpcStatuses: [...grpcStatuses] };
+  return { limit, perTryTimeout, ...lists, maxReplayBytes, backoff: { min, max, jitter } };
 }
 
-/** Without the values of headers, since it becomes a metric label and they may be secrets. */
-function nameOf(path: string, match: RouteMatchConfig): string {
-  const headers = match.headers.map(({ name }) => ` ${name}`).join("");
-  return `${match.method === null ? "" : `${match.method} `}${path}${headers}`;
+/** A route over the settings beside it. */
+export function resolveRouteOf(
+  route: CheckedRoute,
+  settings: Pick<ServiceSettings, "timeoutMs" | "retry">,
+): RouteConfig {
+  return resolveRoute(route, {
+    timeoutMs: route.timeout ?? settings.timeoutMs,
+    retry:
+      route.retry === undefined
+        ? settings.retry
+        : resolveRetry(overlay(writtenRetry(settings.retry), route.retry) as FilledSettings["retry"]),
+  });
 }
 
 function resolveEndpoints(

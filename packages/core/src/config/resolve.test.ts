@@ -42,11 +42,11 @@ describe("services", () => {
       routes: [
         {
           name: "POST /x/*",
-          match: { path: { kind: "prefix", value: "/x" }, method: "POST", headers: [] },
+          matches: [{ path: { kind: "prefix", value: "/x" }, method: "POST", headers: [] }],
           timeoutMs: 2000,
           retry: { limit: 0, statuses: [500], backoff: { minMs: 10 } },
         },
-        { name: "/*", match: { path: { kind: "prefix", value: "" }, method: null }, timeoutMs: 0 },
+        { name: "/*", matches: [{ path: { kind: "prefix", value: "" }, method: null }], timeoutMs: 0 },
       ],
     });
     expect(defaults).toMatchObject({ timeoutMs: 2000, retry: { limit: 3, backoff: { minMs: 10, maxMs: 250 } } });

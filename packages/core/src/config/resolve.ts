@@ -186,19 +186,20 @@ function resolveOutbound(
   options: CheckedOptions["outbound"],
   context: ResolveContext,
 ): OutboundConfig {
+  const absolute = (keys: DocumentPath, path: string) => pathOf(context, keys, path);
   // Without a prototype, since authorities that are looked up come from requests: "constructor" must not be found.
   const services: Record<string, OutboundConfig["services"][string]> = Object.create(null);
   for (const [authority, service] of Object.entries(outbound.services)) {
-    const keys = ["outbound", "services", authority];
-    const file = (path: string) => pathOf(context, [...keys, "endpoints", "file"], path);
-    services[authority] = resolveService(authority, service, outbound.defaults, file);
+    services[authority] = resolveService(authority, service, outbound.defaults, absolute);
   }
   const { capacity, failFast } = outbound.queue;
   const caFile = options?.egress?.caFile;
   return {
     port: outbound.port,
     services,
-    defaults: resolveSettings(outbound.defaults, {}),
+    defaults: resolveSettings(outbound.defaults, {}, (path) =>
+      absolute(["outbound", "defaults", "routes", "file"], path),
+    ),
     queue: { capacity, failFastMs: failFast },
     maxInFlight: outbound.maxInFlight,
     egress: {

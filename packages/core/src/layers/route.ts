@@ -3,6 +3,9 @@ import { outsideHost, outsideName, type TargetScheme } from "../egress/egress-ru
 import { meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
+import { overriddenRoute } from "../router/overridden-route.js";
+import type { Route } from "../router/route.js";
+import type { Random } from "../runtime/random.js";
 import type { Target } from "../target/target.js";
 import { isMeshHeader } from "./mesh-header.js";
 import { refuse } from "./refuse.js";
@@ -29,29 +32,34 @@ export function unknownTarget(targets: TargetLookup, authority: string, scheme: 
 }
 
 /**
- * Decides what a request is addressed to and which rules apply, and takes out the headers that only the mesh may set: what
- * the application put there must not pass for the mesh's word.
+ * Decides what a request is addressed to, which rules apply and which authority serves it, and takes out the headers that
+ * only the mesh may set: what the application put there must not pass for the mesh's word.
  */
 export class RouteLayer implements Layer {
   readonly name = "route";
   readonly #targets: TargetLookup;
+  readonly #random: Random;
 
-  constructor(targets: TargetLookup) {
+  /** `random` chooses among a route's backends. */
+  constructor(targets: TargetLookup, random: Random) {
     this.#targets = targets;
+    this.#random = random;
   }
 
   wrap(inner: Service): Service {
-    return new RouteService(inner, this.#targets);
+    return new RouteService(inner, this.#targets, this.#random);
   }
 }
 
 class RouteService implements Service {
   readonly #inner: Service;
   readonly #targets: TargetLookup;
+  readonly #random: Random;
 
-  constructor(inner: Service, targets: TargetLookup) {
+  constructor(inner: Service, targets: TargetLookup, random: Random) {
     this.#inner = inner;
     this.#targets = targets;
+    this.#random = random;
   }
 
   call(x: MeshExchange, sink: Sink): void {
@@ -74,17 +82,35 @@ class RouteService implements Service {
       return;
     }
     x.route = route;
-    takeMeshHeaders(x);
-    target.start();
+    takeMeshHeaders(x, route);
+    const backends = route.backends ?? null;
+    if (backends !== null) {
+      const name = backends.pick(this.#random);
+      const backend = this.#targets.find(name);
+      // What was meant for the mesh stays in it, whatever egress allows.
+      if (backend === null || backend.outside) {
+        const text = `no service ${name}, a backend of ${target.authority}: ${this.#targets.explainUnknown(name)}`;
+        refuse(x, sink, meshError("SELVAGE_ERR_UNKNOWN_SERVICE", text));
+        return;
+      }
+      // Its own routes are not asked: what was decided here holds, and there can be no loop.
+      x.target = backend;
+      backend.used = true;
+    }
+    x.target.start();
     this.#inner.call(x, sink);
   }
 }
 
-/** Takes out all `l5d-` headers, and keeps what `l5d-require-id` says. Copies only when there is one. */
-function takeMeshHeaders(x: MeshExchange): void {
+/**
+ * Takes out all `l5d-` headers, and keeps what `l5d-require-id` says, and what the others say where the route lets the
+ * caller have a say. Copies only when there is one.
+ */
+function takeMeshHeaders(x: MeshExchange, route: Route): void {
   const { headers } = x;
   for (let i = 0; i + 1 < headers.length; i += 2) {
     if (isMeshHeader(headers[i]!)) {
+      if (route.overrides === true) x.route = overriddenRoute(route, headers);
       x.headers = withoutMeshHeaders(x, headers);
       return;
     }

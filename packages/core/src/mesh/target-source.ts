@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { EndpointFactory } from "../balancer/endpoint.js";
 import type { MeshConfig, ServiceConfig, ServiceSettings } from "../config/config.js";
+import { authorityCandidates, isAddress } from "../config/known-authority.js";
 import { isLocalhost, outsideHost, type TargetScheme } from "../egress/egress-rules.js";
 import type { EgressTargets } from "../egress/egress-targets.js";
 import type { LocalRegistry } from "../registry/local-registry.js";
@@ -12,10 +13,13 @@ import { ListResolver } from "../resolver/list-resolver.js";
 import { LoggedResolver } from "../resolver/logged-resolver.js";
 import type { Resolver } from "../resolver/resolver.js";
 import type { Route } from "../router/route.js";
+import { anyMatch } from "../router/route-match.js";
+import { routesOf } from "../router/routes-of.js";
 import { systemClock } from "../runtime/clock.js";
 import type { TargetConfig } from "../target/target.js";
 import type { TargetSource } from "../target/target-table.js";
 import type { Log } from "./log.js";
+import { RouteFile } from "./route-file.js";
 
 export interface TargetSourceParts {
   readonly config: MeshConfig;
@@ -35,19 +39,29 @@ export interface TargetSourceParts {
 export function createTargetSource(parts: TargetSourceParts): TargetSource {
   const { config, registry } = parts;
   const { services, defaults } = config.outbound;
-  return (name, scheme) => {
-    for (const candidate of candidates(name, config.workload.namespace)) {
-      const service = services[candidate];
-      if (service) return targetConfig(parts, candidate, service, service);
+  const files = new Map<ServiceSettings, RouteFile>();
+  const routeFile = (settings: ServiceSettings): RouteFile | null => {
+    if (settings.routesFile === null) return null;
+    let file = files.get(settings);
+    if (file === undefined) {
+      file = new RouteFile(settings.routesFile, settings, parts);
+      files.set(settings, file);
     }
-    const local = candidates(name, config.workload.namespace).at(-1);
+    return file;
+  };
+  return (name, scheme) => {
+    for (const candidate of authorityCandidates(name, config.workload.namespace)) {
+      const service = services[candidate];
+      if (service) return targetConfig(parts, candidate, service, service, routeFile(service));
+    }
+    const local = authorityCandidates(name, config.workload.namespace).at(-1);
     const outside = parts.egress?.find(name, scheme) ?? null;
     // A workload that is here now is meant rather than one that has the same name elsewhere.
     if (outside !== null && !isServed(registry, local)) return parts.egress!.target(outside);
     if (scheme !== "http" && !isServed(registry, local) && isOutside(config, registry, name, scheme)) return null;
     // Anything may appear in the registry later, but an address can't: that is a plain one, outside the mesh.
     if (registry === null || local === undefined || isAddress(local)) return null;
-    return targetConfig(parts, local, null, defaults);
+    return targetConfig(parts, local, null, defaults, routeFile(defaults));
   };
 }
 
@@ -85,27 +99,33 @@ function isServed(registry: LocalRegistry | null, authority: string | undefined)
   return registry !== null && authority !== undefined && registry.authorities().includes(authority);
 }
 
-function candidates(name: string, namespace: string): string[] {
-  const host = /^(.*):\d+$/.exec(name)?.[1] ?? name;
-  const qualified = host.includes(".") ? host : `${host}.${namespace}`;
-  return [...new Set([name, host, qualified])].filter((one) => one !== "");
-}
-
-function isAddress(host: string): boolean {
-  return /^[\d.]+$/.test(host) || host.includes("[") || /^localhost(\.|$)/.test(host);
-}
-
 function targetConfig(
   parts: TargetSourceParts,
   authority: string,
   service: ServiceConfig | null,
   settings: ServiceSettings,
+  file: RouteFile | null,
 ): TargetConfig | null {
-  const resolver = resolverOf(parts, authority, service);
+  const own = resolverOf(parts, authority, service);
+  // Without endpoints of its own it can still say where its requests go.
+  const resolver =
+    own ?? (service !== null && (file !== null || settings.routes.length > 0) ? new ListResolver([]) : null);
   if (resolver === null) return null;
   const { config, factory } = parts;
   const identity = service?.identity ?? null;
-  return { authority, resolver, identity, ...targetSettings(config, settings), factory: factory(settings) };
+  const routes = file?.routes ?? settings.routes;
+  return {
+    authority,
+    resolver,
+    identity,
+    ...targetSettings(config, { ...settings, routes }),
+    ...(own === null && { fallback: null }),
+    ...(file !== null && {
+      watchRoutes: (onRoutes: (routes: readonly Route[]) => void) =>
+        file.watch((next) => onRoutes(next.flatMap(routesOf))),
+    }),
+    factory: factory(settings),
+  };
 }
 
 /** What settings come to for one target. */
@@ -114,19 +134,15 @@ export function targetSettings(
   settings: ServiceSettings,
 ): Pick<TargetConfig, "routes" | "fallback" | "balancing" | "retryBudget"> {
   return {
-    routes: settings.routes.map(
-      (route): Route => ({
-        name: route.name,
-        match: route.match,
-        timeoutMs: route.timeoutMs,
-        retry: compileRetryPolicy(route.retry),
-      }),
-    ),
+    routes: settings.routes.flatMap(routesOf),
     fallback: {
       name: "default",
-      match: { path: { kind: "prefix", value: "" }, method: null, headers: [] },
+      match: anyMatch,
       timeoutMs: settings.timeoutMs,
       retry: compileRetryPolicy(settings.retry),
+      filters: null,
+      backends: null,
+      overrides: false,
     },
     balancing: {
       queue: config.outbound.queue,

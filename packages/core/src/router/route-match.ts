@@ -1,5 +1,8 @@
 import type { HeaderList } from "@selvage/http2";
 import type { RouteMatchConfig } from "../config/config.js";
+import { isGrpcRequest } from "../telemetry/classification.js";
+import type { LinearRegex } from "./linear-regex.js";
+import { compileNamedMatch, headerMatches, type NamedMatch, queryMatches, regexOf } from "./value-match.js";
 
 /** Matches everything. */
 export const anyMatch: RouteMatchConfig = Object.freeze({
@@ -8,40 +11,63 @@ export const anyMatch: RouteMatchConfig = Object.freeze({
   headers: Object.freeze([]),
 });
 
-/** Whether a match applies. `path` has no query. */
-export function matches(match: RouteMatchConfig, method: string, path: string, headers: HeaderList): boolean {
-  if (match.method !== null && match.method !== method) return false;
-  const { value } = match.path;
-  if (match.path.kind === "exact") {
-    if (path !== value) return false;
-  } else if (value !== "") {
-    if (!path.startsWith(value)) return false;
-    // Whole segments only: /foo matches /foo and /foo/bar, not /foobar. 47 is "/".
-    if (path.length > value.length && path.charCodeAt(value.length) !== 47) return false;
+/** What a match asks for beside path and method, made for looking up. */
+export interface CompiledMatch {
+  readonly config: RouteMatchConfig;
+  readonly pathRegex: LinearRegex | null;
+  readonly grpc: boolean;
+  readonly headers: readonly NamedMatch[];
+  readonly query: readonly NamedMatch[];
+}
+
+/** One authority's table is made anew for each of its targets; the expressions in it are not. */
+const compiledMatches = new WeakMap<RouteMatchConfig, CompiledMatch>();
+
+export function compileMatch(config: RouteMatchConfig): CompiledMatch {
+  let compiled = compiledMatches.get(config);
+  if (compiled === undefined) {
+    compiled = {
+      config,
+      pathRegex: config.path.kind === "regex" ? regexOf(config.path.value) : null,
+      grpc: config.grpc === true,
+      headers: config.headers.map(compileNamedMatch),
+      query: (config.query ?? []).map(compileNamedMatch),
+    };
+    compiledMatches.set(config, compiled);
   }
+  return compiled;
+}
+
+/** Whether a match applies, for a request whose path and method do. */
+export function restMatches(match: CompiledMatch, method: string, target: string, headers: HeaderList): boolean {
+  if (match.grpc && !isGrpcRequest(method, headers)) return false;
   for (let i = 0; i < match.headers.length; i++) {
-    if (!hasValue(headers, match.headers[i]!.name, match.headers[i]!.value)) return false;
+    if (!headerMatches(headers, match.headers[i]!)) return false;
+  }
+  for (let i = 0; i < match.query.length; i++) {
+    if (!queryMatches(target, match.query[i]!)) return false;
   }
   return true;
 }
 
 /**
- * Which of two matches is to be preferred when both apply, as a comparator: the longer path, an exact path before a prefix
- * of the same length, more headers, a method (Gateway API; Linkerd's order). 0: the one that was written first.
+ * Which of two matches is to be preferred when both apply, as a comparator (Gateway API): an exact path, then the longest
+ * prefix, then a regular expression, then any path; then gRPC, a method, more headers, more query parameters. 0: the one
+ * that was written first.
  */
 export function compareSpecificity(a: RouteMatchConfig, b: RouteMatchConfig): number {
   return (
-    b.path.value.length - a.path.value.length ||
-    Number(b.path.kind === "exact") - Number(a.path.kind === "exact") ||
+    pathRank(b) - pathRank(a) ||
+    (a.path.kind === "prefix" ? b.path.value.length - a.path.value.length : 0) ||
+    Number(b.grpc === true) - Number(a.grpc === true) ||
+    Number(b.method !== null) - Number(a.method !== null) ||
     b.headers.length - a.headers.length ||
-    Number(b.method !== null) - Number(a.method !== null)
+    (b.query?.length ?? 0) - (a.query?.length ?? 0)
   );
 }
 
-/** A repeated header matches with any of its values. */
-function hasValue(headers: HeaderList, name: string, value: string): boolean {
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (headers[i] === name && headers[i + 1] === value) return true;
-  }
-  return false;
+function pathRank({ path }: RouteMatchConfig): number {
+  if (path.kind === "exact") return 3;
+  if (path.kind === "regex") return 1;
+  return path.value === "" ? 0 : 2;
 }

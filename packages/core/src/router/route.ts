@@ -1,7 +1,9 @@
 import type { RouteMatchConfig } from "../config/config.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
+import type { RouteFilters } from "./route-filters.js";
+import type { WeightedBackends } from "./weighted-backends.js";
 
-/** The rules that apply to a request. */
+/** The rules that apply to a request. A route of the configuration that has several matches is as many of these. */
 export interface Route {
   /** For display and metrics. */
   readonly name: string;
@@ -9,4 +11,10 @@ export interface Route {
   /** For the whole exchange, retries and waits included; 0 for none. */
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  /** What is changed on the way. @defaultValue nothing */
+  readonly filters?: RouteFilters | null;
+  /** Who gets the requests, instead of the authority itself. @defaultValue the authority itself */
+  readonly backends?: WeightedBackends | null;
+  /** Whether the caller may set timeout and retries of a request by headers. @defaultValue false */
+  readonly overrides?: boolean;
 }

@@ -16,7 +16,7 @@ test("an outbound request meets the layers in this order", () => {
   });
   const inner = endpointLayers(endpoint!, endpoint!.transport, mesh.clock);
   expect(describeOutbound(outer, inner)).toBe(
-    "rescue → measure → trace → route → shed → deadline → retry → balance → [per endpoint: track → requireIdentity → transport]",
+    "rescue → measure → trace → route → shed → filter → deadline → retry → balance → [per endpoint: track → requireIdentity → transport]",
   );
 });
 

@@ -3,6 +3,7 @@ import type { Endpoint, EndpointTransport } from "../balancer/endpoint.js";
 import { describe, type Layer, stack } from "../layer.js";
 import { BalanceService } from "../layers/balance.js";
 import { DeadlineLayer } from "../layers/deadline.js";
+import { FilterLayer } from "../layers/filter.js";
 import { MeasureLayer } from "../layers/measure.js";
 import { RequireIdentityLayer } from "../layers/require-identity.js";
 import { RescueLayer } from "../layers/rescue.js";
@@ -49,9 +50,11 @@ export function outboundLayers(parts: OutboundParts): readonly Layer[] {
     // Above route, so that what has no route is traced too; above retry, so that attempts are within one span.
     ...(trace === null ? [] : [trace]),
     // Above all that asks for the target and its rules.
-    new RouteLayer(parts.targets),
+    new RouteLayer(parts.targets, parts.random),
     // Below route, so that what is shed counts for its authority; above all that keeps something for an exchange.
     new ShedLayer(parts.maxInFlight ?? 100_000),
+    // Below shed, so that nothing is copied of what is not sent; above retry, so that it is done once.
+    new FilterLayer({ targets: parts.targets, clock: parts.clock, random: parts.random }),
     // Above retry, so that attempts and the waits between them are within the one deadline.
     new DeadlineLayer(parts.wheel),
     // Above balance, so that each attempt gets an endpoint of its own.

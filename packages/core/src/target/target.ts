@@ -20,6 +20,8 @@ export interface TargetConfig {
   readonly routes: readonly Route[];
   /** For requests that no route matches; `null`: they fail. */
   readonly fallback: Route | null;
+  /** Tells of routes that take the place of `routes`, from then on until it is closed. @defaultValue they stay */
+  readonly watchRoutes?: (onRoutes: (routes: readonly Route[]) => void) => { close(): void };
   /** @defaultValue `balancingDefaults` */
   readonly balancing?: BalancingConfig;
   /** @defaultValue `retryBudgetDefaults` */
@@ -44,7 +46,8 @@ export class Target {
   readonly authority: string;
   readonly identity: string | null;
   readonly outside: boolean;
-  readonly routes: RouteTable;
+  /** Replaced as a whole when its source changes. Exchanges keep the route they have. */
+  routes: RouteTable;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
   readonly meter: Meter;
@@ -76,15 +79,20 @@ export class Target {
     this.attemptMetrics = new AttemptMetrics(metrics, label);
     this.#parts = parts;
     this.#resolver = config.resolver;
-    this.#forget =
-      config.label !== undefined
+    const routesWatch = config.watchRoutes?.((routes) => {
+      this.routes = new RouteTable(routes, config.fallback);
+    });
+    this.#forget = [
+      () => routesWatch?.close(),
+      ...(config.label !== undefined
         ? []
         : [
             metrics.queued.observe([authority], () => this.balancer.queued),
             ...(["available", "ejected", "probing"] as const).map((state) =>
               metrics.endpointState.observe([authority, state], () => this.#count(state)),
             ),
-          ];
+          ]),
+    ];
   }
 
   /** Attempts that have not ended, and exchanges that wait for an endpoint. */

@@ -57,6 +57,8 @@ export interface TestMeshOptions extends Partial<Omit<TargetConfig, "resolver">>
   /** `host:port` each, plain; or as discovery gives them. @defaultValue one endpoint, `a:1` */
   readonly endpoints?: readonly (string | EndpointAddress)[];
   readonly random?: Random;
+  /** Other authorities that there are, each with one endpoint of its own name. */
+  readonly others?: readonly string[];
   /** What a transport enforces. @defaultValue what discovery says */
   readonly enforcedIdentity?: (address: EndpointAddress) => string | null;
 }
@@ -69,6 +71,7 @@ export class TestMesh {
   readonly metrics = new MeshMetrics(this.registry);
   readonly resolver: ListResolver;
   readonly target: Target;
+  readonly others: readonly Target[];
   readonly service: Service;
   readonly created: string[] = [];
   readonly closed: string[] = [];
@@ -101,8 +104,13 @@ export class TestMesh {
       },
       { clock, wheel, random, factory, metrics, wrap: endpointStack(clock) },
     );
+    this.others = (options.others ?? []).map((authority) => {
+      const resolver = new ListResolver([endpointAddress(`${authority}:1`)]);
+      const parts = { clock, wheel, random, factory, metrics, wrap: endpointStack(clock) };
+      return new Target({ authority, identity: null, routes: [], fallback: null, resolver }, parts);
+    });
     const targets: TargetLookup = {
-      find: (authority) => (authority === this.target.authority ? this.target : null),
+      find: (authority) => [this.target, ...this.others].find((target) => target.authority === authority) ?? null,
       explainUnknown: () => "known are test.example",
     };
     this.service = outboundStack({ clock, wheel, random, metrics, targets, trace: null });
