@@ -10,7 +10,13 @@ export interface LinearRegex {
 // A larger program makes every character dear; what people write by hand has tens of instructions.
 const maxProgramSize = 2_000;
 
-type Re2 = typeof import("re2js");
+/** What is used of re2js. */
+interface Re2 {
+  readonly RE2JS: {
+    compile(source: string): { testExact(text: string): boolean; programSize(): number };
+  };
+}
+
 let re2: Re2 | null = null;
 
 /**
@@ -19,7 +25,7 @@ let re2: Re2 | null = null;
  */
 export function compileRegex(source: string): LinearRegex | Refusal {
   re2 ??= createRequire(import.meta.url)("re2js") as Re2;
-  let compiled: InstanceType<Re2["RE2JS"]>;
+  let compiled: ReturnType<Re2["RE2JS"]["compile"]>;
   try {
     compiled = re2.RE2JS.compile(source);
   } catch (error) {
