@@ -24,7 +24,7 @@ export class AppLog {
 }
 
 /** The one application behind every server cell: an ordinary `(req, res)` listener. */
-export function conformanceApp(log: AppLog): RequestListener {
+export function conformanceApp(log: AppLog, replica = "a"): RequestListener {
   return (req, res) => {
     const url = new URL(req.url ?? "/", "http://app.test");
     const key = url.searchParams.get("key") ?? "";
@@ -74,6 +74,11 @@ export function conformanceApp(log: AppLog): RequestListener {
       case "/hang":
         req.resume();
         return;
+      case "/hang-once":
+        if (log.hits.get(key) === 1) return void req.resume();
+        return void res.end(`attempt ${log.hits.get(key)}`);
+      case "/replica":
+        return void res.end(replica);
       case "/broken":
         res.setHeader("content-length", 1000);
         res.write("only this");

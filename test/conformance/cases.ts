@@ -270,6 +270,30 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "a route that hedges asks another replica when the first does not answer, and cancels the first",
+    where: "outbound",
+    async run({ client, log }, key) {
+      const aborted = log.abortOf(key);
+      const outcome = await client.send({ authority: "hedged.test", path: `/hang-once?key=${key}` });
+      expect(ok(outcome).text).toBe("attempt 2");
+      await aborted;
+      expect(log.hits.get(key)).toBe(2);
+    },
+  },
+  {
+    name: "the same key goes to the same replica, different ones to all",
+    where: "outbound",
+    async run({ client }) {
+      const replica = async (user: string) =>
+        ok(await client.send({ authority: "hashed.test", path: "/replica", headers: { "x-user": user } })).text;
+      const users = Array.from({ length: 20 }, (_, i) => `user-${i}`);
+      const owners: string[] = [];
+      for (const user of users) owners.push(await replica(user));
+      for (const [i, user] of users.entries()) expect(await replica(user)).toBe(owners[i]);
+      expect([...new Set(owners)].sort()).toEqual(["a", "b"]);
+    },
+  },
+  {
     name: "a service that nobody serves: 502 with the reason, at once",
     where: "outbound",
     async run({ client }) {

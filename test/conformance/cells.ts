@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttp2Server, type Http2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createMesh, type Mesh } from "@selvage/core";
+import { createMesh, type EndpointOptions, type Mesh } from "@selvage/core";
 import { MeshExchange, type MeshOptions, MeshRuntime } from "@selvage/core/spi";
 import { ServiceDispatcher } from "@selvage/http2/undici";
 import { type Shim, startShim } from "@selvage/proxy-shim";
@@ -54,8 +54,11 @@ export async function startCell(cell: Cell, lifetime = "24h"): Promise<RunningCe
   const stateDir = mkdtempSync(join(tmpdir(), "conformance-"));
   const log = new AppLog();
   const stops: (() => Promise<unknown>)[] = [];
-  const server = await startServer(cell, { stateDir, lifetime }, log, stops);
-  const client = await startClient(cell, { stateDir, lifetime }, server, stops);
+  const replicas = [await startServer(cell, { stateDir, lifetime }, conformanceApp(log, "a"), stops)];
+  // A plain client has nothing to choose by.
+  if (cell.client !== "plain")
+    replicas.push(await startServer(cell, { stateDir, lifetime }, conformanceApp(log, "b"), stops));
+  const client = await startClient(cell, { stateDir, lifetime }, replicas, stops);
   return {
     cell,
     client,
@@ -78,10 +81,9 @@ interface Embedded {
 async function startServer(
   cell: Cell,
   { stateDir, lifetime }: Embedded,
-  log: AppLog,
+  app: RequestListener,
   stops: (() => Promise<unknown>)[],
 ): Promise<AddressInfo> {
-  const app = conformanceApp(log);
   const options: MeshOptions = {
     workload: { name: "app", namespace: "test" },
     stateDir,
@@ -122,18 +124,15 @@ async function startServer(
 async function startClient(
   cell: Cell,
   { stateDir, lifetime }: Embedded,
-  server: AddressInfo,
+  replicas: readonly AddressInfo[],
   stops: (() => Promise<unknown>)[],
 ): Promise<Client> {
+  const server = replicas[0]!;
   const address = `127.0.0.1:${server.port}`;
   if (cell.client === "plain") {
     if (cell.protocol === "HTTP/2") return node2Client(server.port, authority);
     return node1Client({ authority, connectTo: { host: "127.0.0.1", port: server.port } });
   }
-  const endpoint =
-    cell.server === "plain"
-      ? ({ address, protocol: cell.protocol === "HTTP/2" ? "h2" : "h1" } as const)
-      : { address, identity: serverId };
   const options: MeshOptions = {
     workload: { name: "caller", namespace: "test" },
     stateDir,
@@ -144,11 +143,13 @@ async function startClient(
       port: 0,
       services: {
         [authority]: {
-          endpoints: [endpoint],
+          endpoints: endpointsOf(cell, [server]),
           routes: [{ name: "hang", match: { path: "/hang" }, timeout: "300ms" }, ...routedRoutes],
         },
         // The same server by another name.
-        "canary.test": { endpoints: [endpoint] },
+        "canary.test": { endpoints: endpointsOf(cell, [server]) },
+        "hashed.test": { endpoints: endpointsOf(cell, replicas), balancer: { hash: { header: "x-user" } } },
+        "hedged.test": { endpoints: endpointsOf(cell, replicas), timeout: "5s", retry: { hedge: { delay: "50ms" } } },
         // Nobody is there, and somebody else is there.
         "gone.test": { endpoints: ["127.0.0.1:1"], timeout: "2s" },
         "impostor.test": {
@@ -180,6 +181,14 @@ async function startClient(
     },
   };
   return undiciClient(new ServiceDispatcher(marking, { newExchange: () => new MeshExchange("outbound") }), authority);
+}
+
+function endpointsOf(cell: Cell, replicas: readonly AddressInfo[]): EndpointOptions[] {
+  return replicas.map(({ port }) => {
+    const address = `127.0.0.1:${port}`;
+    if (cell.server !== "plain") return { address, identity: serverId };
+    return { address, protocol: cell.protocol === "HTTP/2" ? "h2" : "h1" };
+  });
 }
 
 function listen(server: Server | Http2Server): Promise<AddressInfo> {

@@ -34,6 +34,8 @@ export class MeshExchange extends Exchange {
   requiredIdentity: string | null = null;
   /** 1 for the first. Set by `retry`. */
   attempt = 1;
+  /** Attempts that were made beside another one, of all attempts. Set by `retry`. */
+  hedges = 0;
   /** When the current attempt was given to its endpoint. Set by `balance`. */
   attemptStartedAt = 0;
   /** Who serves the current attempt. Set by `balance`. */
@@ -53,5 +55,31 @@ export class MeshExchange extends Exchange {
   constructor(direction: Direction) {
     super();
     this.direction = direction;
+  }
+
+  /** The same request once more, for an attempt beside another one: who holds the one does not hold the other. */
+  copy(): MeshExchange {
+    const copy = new MeshExchange(this.direction);
+    copy.method = this.method;
+    copy.scheme = this.scheme;
+    copy.authority = this.authority;
+    copy.path = this.path;
+    copy.version = this.version;
+    copy.absoluteForm = this.absoluteForm;
+    copy.tunnel = this.tunnel;
+    copy.headers = this.headers;
+    copy.headerCase = this.headerCase;
+    copy.body = this.body;
+    copy.connection = this.connection;
+    copy.startedAt = this.startedAt;
+    copy.deadlineAt = this.deadlineAt;
+    copy.peer = this.peer;
+    copy.target = this.target;
+    copy.route = this.route;
+    copy.requiredIdentity = this.requiredIdentity;
+    copy.attempt = this.attempt;
+    copy.excluded = this.excluded;
+    copy.traceContext = this.traceContext;
+    return copy;
   }
 }

@@ -39,8 +39,8 @@ async function ask({ method, url, admin, header = [] }: ExplainOptions): Promise
 
 /** What is known of a call, as lines. */
 export function explanationText(explanation: Explanation): string {
-  const { method, scheme, authority, path, problem, route, target, retryBudget, retriedAfter, attempts, zone, hash } =
-    explanation;
+  const { method, scheme, authority, path, problem, route, target, retryBudget, retriedAfter, attempts } = explanation;
+  const { zone, hash, hedge } = explanation;
   const lines = [`${method} ${scheme}://${authority}${path}`, ""];
   if (problem !== null) lines.push(row("problem", problem));
   if (target !== null) {
@@ -53,6 +53,10 @@ export function explanationText(explanation: Explanation): string {
     lines.push(row("timeout", route.timeoutMs > 0 ? `${span(route.timeoutMs)} for everything` : "none"));
     for (const [i, attempt] of attempts.entries()) {
       lines.push(row(i === 0 ? "attempts" : "", attemptText(attempt, route.timeoutMs)));
+    }
+    if (hedge !== null) {
+      const more = hedge.limit === 1 ? "another" : `up to ${hedge.limit} others, one after the other,`;
+      lines.push(row("", `+  ${more} on another endpoint when there is no answer for ${span(hedge.delayMs)}`));
     }
     for (const [i, text] of conditionTexts(retriedAfter, method).entries())
       lines.push(row(i === 0 ? "repeated" : "", text));

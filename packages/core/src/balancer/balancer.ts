@@ -110,6 +110,12 @@ export class Balancer implements TimerOwner {
     return this.panicking ? this.#eligible.length : this.#near.length + this.#far.length;
   }
 
+  /** Whether an attempt could go to another endpoint than this one. */
+  hasOther(endpoint: Endpoint): boolean {
+    const itself = this.panicking ? endpoint.eligibleIndex : endpoint.readyIndex;
+    return this.choices > (itself < 0 ? 0 : 1);
+  }
+
   /** For an attempt of a request: by its key where there is one, else by load. `null` when no endpoint is ready. */
   pickFor(headers: HeaderList, excluded: Endpoint | null, now: number): Endpoint | null {
     const found = this.#ring === null ? null : this.ownerOf(headers, excluded);

@@ -4,10 +4,11 @@ import type { EgressRuleConfig, HostPort, MeshConfig, RetryConfig, ServiceConfig
 import { formatDuration } from "./duration.js";
 import { checkRoutes } from "./route-checks.js";
 
+type IsSet = (keys: DocumentPath) => boolean;
 type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) => void;
 
 /** Rules across fields. `isSet` tells whether somebody wrote a field. */
-export function checkConfig(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, refuse: Refuse): void {
+export function checkConfig(config: MeshConfig, isSet: IsSet, refuse: Refuse): void {
   if (config.production && config.identity.source === "dev") {
     const remedy = 'set identity.source (SELVAGE_IDENTITY_SOURCE) to "ca", "spiffe" or "files"';
     refuse(["identity", "source"], "dev", "must not be dev where NODE_ENV is production", remedy);
@@ -55,7 +56,7 @@ function checkEgress(rules: readonly EgressRuleConfig[], refuse: Refuse): void {
   }
 }
 
-function checkPorts(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, refuse: Refuse): void {
+function checkPorts(config: MeshConfig, isSet: IsSet, refuse: Refuse): void {
   const { inbound, outbound, admin } = config;
   const listeners: { keys: DocumentPath; port: number }[] = [
     { keys: ["inbound", "port"], port: inbound.port },
@@ -80,7 +81,13 @@ function checkPorts(config: MeshConfig, isSet: (keys: DocumentPath) => boolean, 
 }
 
 function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: MeshConfig, refuse: Refuse): void {
-  checkRetry(settings.retry, settings.timeoutMs, [...keys, "retry"], refuse);
+  checkRetry(
+    settings.retry,
+    settings.timeoutMs,
+    [...keys, "retry"],
+    refuse,
+    settings === config.outbound.defaults ? null : config.outbound.defaults.retry,
+  );
   const { minPenaltyMs, maxPenaltyMs } = settings.failureAccrual;
   if (minPenaltyMs > maxPenaltyMs) {
     const remedy = `failureAccrual.maxPenalty is ${formatDuration(maxPenaltyMs)}`;
@@ -95,15 +102,27 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: Me
   if (settings.routesFile !== null) return;
   checkRoutes(settings.routes, [...keys, "routes"], config, refuse);
   for (const [i, route] of settings.routes.entries())
-    checkRetry(route.retry, route.timeoutMs, [...keys, "routes", i, "retry"], refuse);
+    checkRetry(route.retry, route.timeoutMs, [...keys, "routes", i, "retry"], refuse, settings.retry);
 }
 
-/** Rules across the fields of retries. */
-export function checkRetry(retry: RetryConfig, timeoutMs: number, keys: DocumentPath, refuse: Refuse): void {
-  const { perTryTimeoutMs, backoff } = retry;
+/** Rules across the fields of retries. `outer`: what they are based on, and was checked by itself. */
+export function checkRetry(
+  retry: RetryConfig,
+  timeoutMs: number,
+  keys: DocumentPath,
+  refuse: Refuse,
+  outer: RetryConfig | null,
+): void {
+  const { perTryTimeoutMs, backoff, hedge } = retry;
   if (perTryTimeoutMs > 0 && timeoutMs > 0 && perTryTimeoutMs >= timeoutMs) {
     const remedy = `one attempt must leave time for another within the timeout, which is ${formatDuration(timeoutMs)}`;
     refuse([...keys, "perTryTimeout"], formatDuration(perTryTimeoutMs), "must be below the timeout", remedy);
+  }
+  const first = [perTryTimeoutMs, timeoutMs].find((ms) => ms > 0 && ms <= (hedge?.delayMs ?? 0)) ?? 0;
+  // What is said of more than this may be too long here: then there is none here.
+  if (hedge !== null && hedge.limit > 0 && first > 0 && hedge.delayMs !== outer?.hedge?.delayMs) {
+    const remedy = `the time is over before, after ${formatDuration(first)}`;
+    refuse([...keys, "hedge", "delay"], formatDuration(hedge.delayMs), "must be below the timeouts", remedy);
   }
   if (backoff.minMs > backoff.maxMs) {
     const remedy = `backoff.max is ${formatDuration(backoff.maxMs)}`;

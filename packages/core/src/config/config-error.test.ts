@@ -81,6 +81,13 @@ describe("errors", () => {
       "outbound.defaults.retry.perTryTimeout must be below",
     ],
     [service({ retry: { backoff: { min: "1s" } } }), "backoff.min must not be above backoff.max"],
+    [
+      service({ retry: { perTryTimeout: "100ms", hedge: {} } }),
+      'retry.hedge.delay must be below the timeouts, got "100ms"; the time is over before, after 100ms',
+    ],
+    [service({ timeout: "50ms", retry: { hedge: { delay: "60ms" } } }), "retry.hedge.delay must be below the timeouts"],
+    [service({ routes: [{ timeout: "50ms", retry: { hedge: {} } }] }), "routes[0].retry.hedge.delay must be below"],
+    [service({ retry: { hedge: { limit: 4 } } }), "retry.hedge.limit must be at most 3"],
     [service({ failureAccrual: { minPenalty: "2m" } }), "minPenalty must not be above maxPenalty"],
     [service({ retryBudget: { ttl: "2m" } }), "must be between 1s and 60s"],
     [service({ endpoints: [] }), "endpoints must not be empty"],

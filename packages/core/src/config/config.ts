@@ -216,6 +216,16 @@ export interface RetryConfig {
   /** A request body beyond this is passed on and not kept: it can't be sent twice. */
   readonly maxReplayBytes: number;
   readonly backoff: BackoffConfig;
+  /** `null`: no attempt is made beside another one. */
+  readonly hedge: HedgeConfig | null;
+}
+
+/** Another attempt while one has not answered yet. */
+export interface HedgeConfig {
+  /** How long an attempt may go without the head of its response before another is made beside it. */
+  readonly delayMs: number;
+  /** Of one call. 0: none. */
+  readonly limit: number;
 }
 
 export interface BackoffConfig {

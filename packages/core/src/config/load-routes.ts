@@ -28,7 +28,8 @@ export function loadRoutes(
   const refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) =>
     void problems.push({ keys, path: pathText(keys), value, problem, remedy, where: read.locate(keys) });
   checkRoutes(routes, [], config, refuse);
-  for (const [i, route] of routes.entries()) checkRetry(route.retry, route.timeoutMs, [i, "retry"], refuse);
+  for (const [i, route] of routes.entries())
+    checkRetry(route.retry, route.timeoutMs, [i, "retry"], refuse, settings.retry);
   if (problems.length > 0) throw new ConfigError(problems);
   return routes;
 }

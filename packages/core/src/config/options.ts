@@ -191,6 +191,15 @@ export interface RetryOptions {
   /** @defaultValue 65536 */
   maxReplayBytes?: number | undefined;
   backoff?: BackoffOptions | undefined;
+  /** Absent: no attempt is made beside another one. */
+  hedge?: HedgeOptions | undefined;
+}
+
+export interface HedgeOptions {
+  /** @defaultValue `"100ms"` */
+  delay?: Duration | undefined;
+  /** @defaultValue 1 */
+  limit?: number | undefined;
 }
 
 export interface BackoffOptions {

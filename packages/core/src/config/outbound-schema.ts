@@ -22,6 +22,19 @@ export const defaultWeight = 1;
 const protocol = z.enum(["h1", "h2"]);
 const jitter = z.number().min(0).max(100);
 
+/** The defaults of fields that are only there when their group is. */
+export const hedgeSchema = z.strictObject({
+  delay: field(positiveDuration, {
+    doc: "without the head of a response, after which another endpoint is asked too; a little above the usual p95",
+    default: "100ms",
+  }),
+  limit: field(z.int().min(0).max(3), {
+    doc: "such attempts of one call, each on another endpoint than the one before; 0: none",
+    unit: "attempts",
+    default: 1,
+  }),
+});
+
 const retry = z.strictObject({
   limit: field(z.int().min(0).max(10), {
     doc: "attempts after the first; 0 turns retries off",
@@ -57,6 +70,10 @@ const retry = z.strictObject({
     }),
     { doc: "waits between attempts" },
   ),
+  hedge: field(hedgeSchema, {
+    doc: "a second attempt beside one that doesn't answer, for requests that may be repeated; the first to answer wins; absent: none",
+    optional: true,
+  }),
 });
 
 const routes = routesSchemas(retry);

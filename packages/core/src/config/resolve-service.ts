@@ -5,13 +5,20 @@ import type {
   EndpointProtocol,
   EndpointsConfig,
   HashConfig,
+  HedgeConfig,
   RetryConfig,
   RouteConfig,
   ServiceConfig,
   ServiceSettings,
 } from "./config.js";
 import { defaultsOf } from "./fields.js";
-import { defaultWeight, type endpointListSchema, hashSchema, successRateSchema } from "./outbound-schema.js";
+import {
+  defaultWeight,
+  type endpointListSchema,
+  hashSchema,
+  hedgeSchema,
+  successRateSchema,
+} from "./outbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
 import { type CheckedRoute, resolveRoute } from "./resolve-route.js";
 import type { CheckedOptions } from "./schema.js";
@@ -101,7 +108,16 @@ function resolveRetry(retry: FilledSettings["retry"]): RetryConfig {
   const { limit, perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes } = retry;
   const { min, max, jitter } = retry.backoff;
   const backoff = { minMs: min, maxMs: max, jitter };
-  return { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes, backoff };
+  const own = { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes, backoff };
+  return { ...own, hedge: resolveHedge(retry.hedge) };
+}
+
+/** `undefined`: nobody wrote it, at any level. */
+function resolveHedge(written: object | undefined): HedgeConfig | null {
+  if (written === undefined) return null;
+  const defaults = hedgeSchema.parse(defaultsOf(hedgeSchema));
+  const { delay, limit } = overlay(defaults, written) as Filled<typeof defaults>;
+  return { delayMs: delay, limit };
 }
 
 /** A retry policy as it would be written. */
@@ -109,7 +125,9 @@ function writtenRetry(retry: RetryConfig): FilledSettings["retry"] {
   const { limit, perTryTimeoutMs: perTryTimeout, statuses, methods, grpcStatuses, maxReplayBytes } = retry;
   const { minMs: min, maxMs: max, jitter } = retry.backoff;
   const lists = { statuses: [...statuses], methods: [...methods], grpcStatuses: [...grpcStatuses] };
-  return { limit, perTryTimeout, ...lists, maxReplayBytes, backoff: { min, max, jitter } };
+  const hedge = retry.hedge === null ? {} : { hedge: { delay: retry.hedge.delayMs, limit: retry.hedge.limit } };
+  const written = { limit, perTryTimeout, ...lists, maxReplayBytes, backoff: { min, max, jitter }, ...hedge };
+  return written as FilledSettings["retry"];
 }
 
 /** A route over the settings beside it. */

@@ -52,6 +52,30 @@ describe("services", () => {
     expect(defaults).toMatchObject({ timeoutMs: 2000, retry: { limit: 3, backoff: { minMs: 10, maxMs: 250 } } });
   });
 
+  test("routes hedge as their service says, or as they say themselves", () => {
+    const { services } = directory.load({
+      outbound: {
+        services: {
+          a: {
+            retry: { hedge: { delay: "50ms" } },
+            routes: [
+              { match: { path: "/a" }, timeout: "20ms" },
+              { match: { path: "/b" }, retry: { hedge: { limit: 0 } } },
+            ],
+          },
+          b: { routes: [{ retry: { hedge: {} } }] },
+        },
+      },
+    }).outbound;
+    expect(services["a"]?.retry.hedge).toEqual({ delayMs: 50, limit: 1 });
+    expect(services["a"]?.routes.map(({ retry }) => retry.hedge)).toEqual([
+      { delayMs: 50, limit: 1 },
+      { delayMs: 50, limit: 0 },
+    ]);
+    expect(services["b"]?.retry.hedge).toBe(null);
+    expect(services["b"]?.routes[0]?.retry.hedge).toEqual({ delayMs: 100, limit: 1 });
+  });
+
   test("the key of one replaces that of all", () => {
     const { services, defaults } = directory.load({
       outbound: {

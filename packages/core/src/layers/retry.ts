@@ -4,6 +4,7 @@ import { isOwnError, meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import { backoffMs } from "../resilience/backoff.js";
+import { headReason, repeatsActed } from "../resilience/repeatable.js";
 import { ReplayBody } from "../resilience/replay-body.js";
 import { parseRetryAfter } from "../resilience/retry-after.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
@@ -11,7 +12,8 @@ import type { Clock } from "../runtime/clock.js";
 import type { Random } from "../runtime/random.js";
 import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import type { RetryReason } from "../target/target.js";
-import { grpcStatusOf, headerValue, isGrpcRequest, noGrpcStatus } from "../telemetry/classification.js";
+import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
+import { HedgeService } from "./hedge.js";
 
 export interface RetryParts {
   readonly clock: Clock;
@@ -43,16 +45,21 @@ export class RetryLayer implements Layer {
 
 class RetryService implements Service {
   readonly #inner: Service;
+  /** For routes that hedge. */
+  readonly #hedged: Service;
   readonly #parts: RetryParts;
 
   constructor(inner: Service, parts: RetryParts) {
     this.#inner = inner;
+    this.#hedged = new HedgeService(inner, parts);
     this.#parts = parts;
   }
 
   call(x: MeshExchange, sink: Sink): void {
     const policy = x.route!.retry;
-    if (policy.limit === 0 && policy.perTryTimeoutMs === 0) this.#inner.call(x, sink);
+    if (policy.hedge !== null && !x.tunnel && repeatsActed(policy, x)) {
+      new RetrySink(x, sink, policy, this.#hedged, this.#parts).start();
+    } else if (policy.limit === 0 && policy.perTryTimeoutMs === 0) this.#inner.call(x, sink);
     else new RetrySink(x, sink, policy, this.#inner, this.#parts).start();
   }
 }
@@ -111,7 +118,7 @@ class RetrySink implements Sink, Flow, TimerOwner {
 
   onHead(status: number, headers: HeaderList): void {
     this.#cancelTimer();
-    const reason = this.#statusReason(status, headers);
+    const reason = headReason(this.#policy, this.#x, status, headers);
     if (reason === null) {
       this.#deposit();
     } else {
@@ -228,17 +235,6 @@ class RetrySink implements Sink, Flow, TimerOwner {
     this.#x.target!.budget.deposit(this.#x.startedAt);
   }
 
-  #statusReason(status: number, headers: HeaderList): RetryReason | null {
-    const x = this.#x;
-    if (isGrpcRequest(x.method, x.headers)) {
-      let grpcStatus = grpcStatusOf(headers);
-      // What gRPC makes of a gateway's answer: UNAVAILABLE.
-      if (grpcStatus === noGrpcStatus && status >= 502 && status <= 504) grpcStatus = 14;
-      return grpcStatus !== noGrpcStatus && this.#policy.retriesGrpcStatus[grpcStatus] === 1 ? "grpc_status" : null;
-    }
-    return this.#policy.retriesStatus[status] === 1 && this.#mayHaveActed() ? "status" : null;
-  }
-
   #errorReason(error: ExchangeError): RetryReason | null {
     if (error.origin === "caller") return null;
     const timedOut = error.code === "SELVAGE_ERR_PER_TRY_TIMEOUT";
@@ -250,15 +246,9 @@ class RetrySink implements Sink, Flow, TimerOwner {
     const x = this.#x;
     const allowed = isGrpcRequest(x.method, x.headers)
       ? this.#policy.retriesGrpcStatus[error.grpcStatus] === 1
-      : this.#mayHaveActed();
+      : repeatsActed(this.#policy, x);
     if (!allowed) return null;
     return timedOut ? "per_try_timeout" : "transport";
-  }
-
-  /** Whether the request may be repeated although the peer may have acted on it. */
-  #mayHaveActed(): boolean {
-    const { method, headers } = this.#x;
-    return this.#policy.methods.includes(method) || headerValue(headers, "idempotency-key") !== null;
   }
 
   #backoff(): number {

@@ -93,6 +93,14 @@ describe("a call is explained", () => {
     mesh.target.close();
   });
 
+  test("with the attempts beside one that does not answer, for what may be repeated", () => {
+    const hedge = { delayMs: 100, limit: 1 };
+    expect(explained({ hedge }, 0).hedge).toEqual(hedge);
+    expect(explained({ hedge }, 0, "POST").hedge).toBe(null);
+    expect(explained({ hedge }, 0, "POST", ["idempotency-key", "1"]).hedge).toEqual(hedge);
+    expect(explained({}, 0).hedge).toBe(null);
+  });
+
   test("with the endpoint that its key belongs to", () => {
     const hash = { by: "header", name: "x-user", maxLoad: 1.5 } as const;
     const { targets, mesh } = meshOf({ endpoints: ["a:1", "b:2"], balancing: { ...balancingDefaults, hash } });

@@ -1,6 +1,7 @@
 import type { HeaderList } from "@selvage/http2";
-import type { HashConfig, RetryBudgetConfig } from "../config/config.js";
+import type { HashConfig, HedgeConfig, RetryBudgetConfig } from "../config/config.js";
 import { type TargetLookup, unknownTarget } from "../layers/route.js";
+import { repeatsActed } from "../resilience/repeatable.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
 import type { Route } from "../router/route.js";
 import type { TargetDescription } from "../target/target.js";
@@ -53,6 +54,8 @@ export interface Explanation {
   readonly route: { readonly name: string; readonly timeoutMs: number } | null;
   readonly attempts: readonly AttemptPlan[];
   readonly retriedAfter: RetryConditions | null;
+  /** Attempts that are made beside one that does not answer; `null`: none, for this call. */
+  readonly hedge: HedgeConfig | null;
   readonly retryBudget: (RetryBudgetConfig & { readonly available: number }) | null;
   /** The zone whose endpoints are preferred; `null`: none. */
   readonly zone: string | null;
@@ -75,7 +78,7 @@ export function explainCall(question: CallQuestion, targets: TargetLookup): Expl
   const scheme = url.protocol === "https:" ? "https" : "http";
   const call = { method, scheme, authority, path } as const;
   const target = targets.find(authority, scheme);
-  const none = { route: null, attempts: [], retriedAfter: null };
+  const none = { route: null, attempts: [], retriedAfter: null, hedge: null };
   const nothing = { ...none, retryBudget: null, zone: null, hash: null, target: null };
   if (target === null) {
     return { ...call, ...nothing, problem: unknownTarget(targets, authority, scheme).message };
@@ -101,6 +104,7 @@ export function explainCall(question: CallQuestion, targets: TargetLookup): Expl
     route: { name: route.name, timeoutMs: route.timeoutMs },
     attempts: attemptsOf(route),
     retriedAfter: conditionsOf(route.retry, method, headers),
+    hedge: repeatsActed(route.retry, { method, headers }) ? route.retry.hedge : null,
   };
 }
 

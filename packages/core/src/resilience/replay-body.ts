@@ -32,6 +32,11 @@ export class ReplayBody implements BodySink {
     return !this.#canceled && !this.#overflowed && (this.#keeping || !this.#started);
   }
 
+  /** The body for an attempt beside the current one; `null` while not all of it has come, or when it was not kept. */
+  copy(): Body | null {
+    return this.#ended && this.#keeping ? new KeptBody(this.#chunks, this.#trailers, this.source.length) : null;
+  }
+
   /** The body for one more attempt. The attempt before gets nothing any more. */
   attempt(): Body {
     this.#attempt = new ReplayAttempt(this);
@@ -123,8 +128,56 @@ export class ReplayBody implements BodySink {
   }
 }
 
+/** A body that is there as a whole. */
+class KeptBody implements Body {
+  readonly length: number;
+  readonly #chunks: readonly Uint8Array[];
+  readonly #trailers: HeaderList | null;
+  #sink: BodySink | null = null;
+  #next = 0;
+  #paused = false;
+  #pumping = false;
+
+  constructor(chunks: readonly Uint8Array[], trailers: HeaderList | null, length: number) {
+    this.length = length;
+    this.#chunks = chunks;
+    this.#trailers = trailers;
+  }
+
+  pipe(sink: BodySink): void {
+    this.#sink = sink;
+    this.#pump();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#pump();
+  }
+
+  cancel(): void {
+    this.#sink = null;
+  }
+
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    while (this.#sink !== null && !this.#paused && this.#next < this.#chunks.length) {
+      this.#sink.onData(this.#chunks[this.#next++]!);
+    }
+    this.#pumping = false;
+    if (this.#sink === null || this.#paused) return;
+    const sink = this.#sink;
+    this.#sink = null;
+    sink.onEnd(this.#trailers);
+  }
+}
+
 /** What one attempt sees of the body. */
-class ReplayAttempt implements Body {
+export class ReplayAttempt implements Body {
   readonly length: number;
   /** How many of the kept chunks it has got. */
   position = 0;
@@ -158,6 +211,11 @@ class ReplayAttempt implements Body {
   cancel(): void {
     this.sink = null;
     this.#body.canceled(this);
+  }
+
+  /** The same body for an attempt beside this one, `null` when that can't be. */
+  copy(): Body | null {
+    return this.#body.copy();
   }
 
   end(trailers: HeaderList | null): void {

@@ -1,4 +1,4 @@
-import type { BackoffConfig, RetryConfig } from "../config/config.js";
+import type { BackoffConfig, HedgeConfig, RetryConfig } from "../config/config.js";
 
 /** What a route says about retries, made for looking up. */
 export interface RetryPolicy {
@@ -17,6 +17,8 @@ export interface RetryPolicy {
   readonly maxReplayBytes: number;
   /** A peer that asks for a longer wait (`Retry-After`) gets no retry: its answer is passed on. */
   readonly maxRetryAfterMs: number;
+  /** `null`: no attempt is made beside another one. */
+  readonly hedge: HedgeConfig | null;
 }
 
 export interface RetryPolicyOptions extends RetryConfig {
@@ -36,6 +38,7 @@ export const retryDefaults: RetryConfig = Object.freeze({
   grpcStatuses: Object.freeze([]),
   maxReplayBytes: 65_536,
   backoff: Object.freeze({ minMs: 25, maxMs: 250, jitter: 1 }),
+  hedge: null,
 });
 
 export function compileRetryPolicy(options: RetryPolicyOptions = retryDefaults): RetryPolicy {
@@ -52,5 +55,6 @@ export function compileRetryPolicy(options: RetryPolicyOptions = retryDefaults):
     backoff: options.backoff,
     maxReplayBytes: options.maxReplayBytes,
     maxRetryAfterMs: options.maxRetryAfterMs ?? 5_000,
+    hedge: options.hedge === null || options.hedge.limit === 0 ? null : options.hedge,
   });
 }

@@ -173,7 +173,7 @@ function describeRoute(route: Route): RouteDescription {
 }
 
 /** Why an attempt was repeated. */
-export type RetryReason = "unsent" | "refused" | "transport" | "per_try_timeout" | "status" | "grpc_status";
+export type RetryReason = "unsent" | "refused" | "transport" | "per_try_timeout" | "status" | "grpc_status" | "hedge";
 
 /** Counters of one authority's retries. */
 export class RetryMetrics {
