@@ -2,7 +2,7 @@
 // With nothing to do it takes a few milliseconds. Uses only what Node brings, since nothing is installed before it ran.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,12 +65,17 @@ export function built({ types = false } = {}) {
   for (const name of packages) {
     const directory = join(root, "packages", name);
     const want =
-      fingerprint([...sources(join(directory, "src")), join(directory, "package.json")]) + (types ? " types" : "");
+      fingerprint([
+        ...sources(join(directory, "src")),
+        join(directory, "package.json"),
+        join(directory, "tsup.config.ts"),
+      ]) + (types ? " types" : "");
     const have = stamped(`built-${name}`);
     const fresh = have === want || (!types && have === `${want} types`);
     if (!stale && fresh && existsSync(join(directory, "dist", "index.js"))) continue;
     stale = true;
     process.stdout.write(`building @selvage/${name} …\n`);
+    rmSync(join(directory, "dist"), { recursive: true, force: true });
     run("npx", ["tsup", "--silent", ...(types ? [] : ["--no-dts"])], { cwd: directory });
     stamp(`built-${name}`, want);
   }

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { parseIdentityPattern, refuseSpiffeId } from "./identity-pattern.js";
 import { parsePathPattern, type Refusal } from "./path-pattern.js";
 import type { PolicyDefault, PolicyDocument, RateLimitDocument, RuleDocument } from "./policy-document.js";

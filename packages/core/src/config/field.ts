@@ -1,5 +1,5 @@
 import type { Refusal } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { parseDnsName, parseHostPort } from "./address.js";
 import type { HostPort } from "./config.js";
 import { parseDuration } from "./duration.js";

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { type Refusal, refuseSpiffeId, refuseTrustDomain } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { formatHostPort, parseHostPort } from "./address.js";
 import { checked, duration, field, parsed, required } from "./field.js";
 

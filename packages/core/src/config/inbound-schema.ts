@@ -1,5 +1,5 @@
 import { normalizePath, policyDefaults, rateLimitSchema, rulesSchema } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { checked, count, field, hostPort, port, text } from "./field.js";
 
 const probePath = checked((path) => {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { fieldMetas } from "./field.js";
 import { meshSchema } from "./schema.js";
 

@@ -1,5 +1,5 @@
 import { refuseMethod, refuseSpiffeId } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { parseEgressRule } from "../egress/egress-rule.js";
 import { refuseAuthority } from "./address.js";
 import {

@@ -1,5 +1,5 @@
 import { normalizePath, parsePathPattern, type Refusal, refuseMethod } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { claimsIdentity } from "../layers/mesh-header.js";
 import { compileRegex } from "../router/linear-regex.js";
 import { isHostName, refuseAuthority } from "./address.js";

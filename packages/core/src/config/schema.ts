@@ -1,5 +1,5 @@
 import { refuseTrustDomain } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { checked, duration, field, port, text } from "./field.js";
 import { identitySchema } from "./identity-schema.js";
 import { inboundSchema } from "./inbound-schema.js";

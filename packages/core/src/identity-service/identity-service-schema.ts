@@ -1,5 +1,5 @@
 import { refuseSpiffeId, refuseTrustDomain } from "@selvage/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { checked, duration, port, text } from "../config/field.js";
 
 const keys = checked((value) =>

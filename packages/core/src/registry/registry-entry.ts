@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** What one process says of one port it serves: a file of the local registry. */
 const shape = z.strictObject({

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 test("run and shim load neither gRPC nor JOSE nor what is behind selvage identity", async () => {
   const result = await build({
-    entryPoints: [fileURLToPath(new URL("./cli.ts", import.meta.url))],
+    entryPoints: [fileURLToPath(new URL("./command.ts", import.meta.url))],
     bundle: true,
     splitting: true,
     platform: "node",
@@ -26,7 +26,7 @@ test("run and shim load neither gRPC nor JOSE nor what is behind selvage identit
     for (const input of Object.keys(outputs[path]?.inputs ?? {})) loaded.add(input);
     for (const next of outputs[path]?.imports ?? []) if (next.kind === "import-statement") visit(next.path);
   };
-  visit(Object.keys(outputs).find((path) => outputs[path]!.entryPoint?.endsWith("src/cli.ts"))!);
+  visit(Object.keys(outputs).find((path) => outputs[path]!.entryPoint?.endsWith("src/command.ts"))!);
   const names = [...loaded];
   expect(names.some((name) => name.endsWith("core/src/mesh/runtime.ts"))).toBe(true);
   const late = /grpc-js|^jose$|^undici$|proxy-shim\/src\/identity\/(?!identity-command)/;
