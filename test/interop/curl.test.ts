@@ -141,11 +141,13 @@ describeWith("curl", ["--version"], "curl", () => {
     expect((seen()["headers"] as Record<string, string>)["host"]).toBe("echo.test");
   });
 
-  test("the shim makes no tunnels, and the client hears of it", async () => {
+  test("a tunnel of the shim leads into the mesh, and nowhere else", async () => {
     const tunnel = ["--noproxy", "", "--proxytunnel", "--proxy", shim.outboundUrl];
-    const { status, stderr } = await curl(...tunnel, "http://echo.test:80/x");
+    const { seen } = await curl(...tunnel, "http://echo.test:80/x");
+    expect(seen()).toMatchObject({ url: "/x", peer: callerId, encrypted: true });
+    const { status, stderr } = await curl(...tunnel, "http://elsewhere.example:80/x");
     expect(status).not.toBe(0);
-    expect(stderr).toMatch(/CONNECT tunnel failed, response 5\d\d/);
+    expect(stderr).toMatch(/CONNECT tunnel failed, response 403/);
   });
 
   test("through the shim as its proxy, to nobody", async () => {

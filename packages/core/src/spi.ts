@@ -1,6 +1,6 @@
 // For those who assemble a mesh of their own, or plug something into one: entries, exits, resolvers, transports.
 
-export { EndpointClient, HttpServer, type Service, type Sink, tcpConnect } from "@selvage/http2";
+export { EndpointClient, HttpServer, ServedTunnel, type Service, type Sink, tcpConnect } from "@selvage/http2";
 export {
   createJoinToken,
   IdentityError,

@@ -60,3 +60,4 @@ export {
 export { ServerSession, type ServerSessionListener } from "./h2/server-session.js";
 export { HttpServer } from "./server/http-server.js";
 export { type HttpServerOptions, httpServerDefaults } from "./server/http-server-options.js";
+export { ServedTunnel } from "./server/served-tunnel.js";

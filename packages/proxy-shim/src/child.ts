@@ -37,9 +37,18 @@ export function startChild(command: string, args: readonly string[], env: Readon
 
 /**
  * What makes a program's HTTP clients use the shim's outbound listener. Lower case too: curl and others read only
- * that for http. Loopback stays direct. HTTPS_PROXY is left alone: what is encrypted already can't be carried by the mesh.
+ * that for http. Loopback stays direct.
+ *
+ * @param egress the configuration says what may be called outside the mesh: then https goes there too, to be judged and counted.
+ * Otherwise HTTPS_PROXY is left alone, and https goes past the mesh
  */
-export function proxyEnvironment(outbound: string): Record<string, string> {
+export function proxyEnvironment(outbound: string, egress: boolean): Record<string, string> {
   const direct = "localhost,127.0.0.1,::1";
-  return { HTTP_PROXY: outbound, http_proxy: outbound, NO_PROXY: direct, no_proxy: direct };
+  return {
+    HTTP_PROXY: outbound,
+    http_proxy: outbound,
+    ...(egress && { HTTPS_PROXY: outbound, https_proxy: outbound }),
+    NO_PROXY: direct,
+    no_proxy: direct,
+  };
 }

@@ -19,7 +19,10 @@ async function through(request: string): Promise<{ seen: string; answer: string 
       sink.onEnd(null);
     },
   };
-  const front = new HttpServer({ service: new ProxyEntry(app), newExchange: () => new MeshExchange("outbound") });
+  const front = new HttpServer({
+    service: new ProxyEntry(app, { isService: () => false, accept() {} }),
+    newExchange: () => new MeshExchange("outbound"),
+  });
   const { port } = await front.listen({ host: "127.0.0.1", port: 0 });
   closers.push(() => front.destroy());
   const socket = connect({ host: "127.0.0.1", port });

@@ -14,9 +14,10 @@ export interface RunOptions extends ShimOptions {
  */
 export async function run({ command, args, ...options }: RunOptions): Promise<number> {
   const shim = await startShim({ ...options, announce: false });
-  const { app } = shim.runtime.config.inbound;
+  const { inbound, outbound } = shim.runtime.config;
+  const { app } = inbound;
   const child = startChild(command, args, {
-    ...proxyEnvironment(shim.outboundUrl),
+    ...proxyEnvironment(shim.outboundUrl, outbound.egress.allow.length > 0),
     ...(options.inbound === false ? {} : { PORT: String(app.port) }),
   });
 

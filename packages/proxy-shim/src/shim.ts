@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import type { MeshOptions } from "@selvage/core/spi";
-import { EndpointClient, HttpServer, MeshExchange, MeshRuntime, tcpConnect } from "@selvage/core/spi";
-import { ProxyEntry } from "./proxy-entry.js";
+import { EndpointClient, MeshRuntime, tcpConnect } from "@selvage/core/spi";
+import { createOutboundPort } from "./outbound-port.js";
 
 export interface ShimOptions {
   /** Over `selvage.yaml` and `SELVAGE_*`. */
@@ -34,11 +34,7 @@ export async function startShim({ options, file, inbound = true, announce = true
   const runtime = await MeshRuntime.start({ ...(options && { options }), ...(file !== undefined && { file }) });
   const { config } = runtime;
 
-  const outbound = new HttpServer({
-    service: new ProxyEntry(runtime.outbound),
-    newExchange: () => new MeshExchange("outbound"),
-    onProtection: runtime.onProtection,
-  });
+  const outbound = createOutboundPort(runtime);
   const listening = await runtime.listen(outbound, "127.0.0.1", config.outbound.port, "outbound.port");
 
   const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), {

@@ -274,6 +274,12 @@ export class MeshRuntime {
     };
   }
 
+  /** Whether an authority that CONNECT asks for is a service of the mesh: then what goes through the tunnel is for us. */
+  isService(authority: string): boolean {
+    const target = this.#targets.find(authority, "connect");
+    return target !== null && !target.outside;
+  }
+
   /** What would happen to a call now; `/explain` shows it. Throws a TypeError for what isn't a URL. */
   explain(question: CallQuestion): Explanation {
     return explainCall(question, this.#targets);

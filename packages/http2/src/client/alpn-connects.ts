@@ -13,8 +13,10 @@ export class AlpnConnects {
 
   constructor(both: Connect, http1Only: Connect, onHttp1: () => void) {
     this.http1 = (callback) => this.#takeKept(callback) ?? http1Only(callback);
-    this.http2 = (callback) =>
-      both((error, socket, expiresAt) => {
+    this.http2 = (callback) => {
+      let over = false;
+      const cancel = both((error, socket, expiresAt) => {
+        over = true;
         if (socket === null || (socket as TLSSocket).alpnProtocol === "h2") {
           callback(error, socket, expiresAt);
         } else {
@@ -25,6 +27,11 @@ export class AlpnConnects {
           this.#kept = null;
         }
       });
+      // The pool for HTTP/2 never hears of a connection that isn't its own, and cancels; it belongs to the other by then.
+      return () => {
+        if (!over) cancel();
+      };
+    };
   }
 
   #takeKept(callback: Parameters<Connect>[0]): (() => void) | null {

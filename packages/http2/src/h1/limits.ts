@@ -51,6 +51,8 @@ export interface Http1Options extends Partial<Http1Limits> {
    * node:http: the exchange is aborted. Tunnels have two directions in any case. @defaultValue false
    */
   readonly allowHalfClose?: boolean;
+  /** Server: whether CONNECT of HTTP/1.0 is taken, which clients of proxies send (Python, gRPC's core). @defaultValue false */
+  readonly allowConnect10?: boolean;
 }
 
 /** Default limits of `Http1Options`. */
@@ -81,6 +83,7 @@ export interface Http1Config {
   readonly now: () => number;
   readonly scheme: "http" | "https";
   readonly allowHalfClose: boolean;
+  readonly allowConnect10: boolean;
 }
 
 /** Checks options and fills in the defaults. Throws a TypeError that names the option. */
@@ -95,9 +98,10 @@ export function resolveHttp1(options: Http1Options = {}): Http1Config {
     }
     limits[name] = value;
   }
-  const { allowHalfClose = false } = options;
-  if (typeof allowHalfClose !== "boolean")
-    throw new TypeError(`http1.allowHalfClose must be true or false, got ${String(allowHalfClose)}`);
+  const { allowHalfClose = false, allowConnect10 = false } = options;
+  for (const [name, value] of Object.entries({ allowHalfClose, allowConnect10 })) {
+    if (typeof value !== "boolean") throw new TypeError(`http1.${name} must be true or false, got ${String(value)}`);
+  }
   return Object.freeze({
     limits: Object.freeze(limits) as unknown as Http1Limits,
     newExchange: options.newExchange ?? (() => new Exchange()),
@@ -105,5 +109,6 @@ export function resolveHttp1(options: Http1Options = {}): Http1Config {
     now: options.now ?? (() => performance.now()),
     scheme: options.scheme ?? "http",
     allowHalfClose,
+    allowConnect10,
   });
 }

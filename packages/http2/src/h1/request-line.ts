@@ -22,9 +22,11 @@ export class RequestLine implements StartLine {
   scheme: "http" | "https" | null = null;
   version: "1.0" | "1.1" = "1.1";
   readonly #maxBytes: number;
+  readonly #allowConnect10: boolean;
 
-  constructor(limits: Http1Limits) {
+  constructor(limits: Http1Limits, allowConnect10 = false) {
     this.#maxBytes = limits.maxRequestLineBytes;
+    this.#allowConnect10 = allowConnect10;
   }
 
   parse(bytes: Uint8Array, at: number, text: string): Violation | null {
@@ -78,7 +80,7 @@ export class RequestLine implements StartLine {
   #authorityForm(target: string): Violation | null {
     this.authority = target;
     this.path = "";
-    if (this.version !== "1.1" || !isAuthority(target)) return violations.target;
+    if ((this.version !== "1.1" && !this.#allowConnect10) || !isAuthority(target)) return violations.target;
     return /:[0-9]+$/.test(target) ? null : violations.target;
   }
 

@@ -64,7 +64,8 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     this.#listener = listener;
     this.output = new Output(socket, this);
     const { limits } = config;
-    this.#reader = new MessageReader(new RequestLine(limits), limits, limits.maxLeadingLines, this);
+    const line = new RequestLine(limits, config.allowConnect10);
+    this.#reader = new MessageReader(line, limits, limits.maxLeadingLines, this);
     this.#deadline.set(limits.headTimeoutMs);
     ticker.add(this);
     // What becomes of a client that ends its half is decided here, and a response that is under way gets out.
@@ -122,7 +123,7 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     const framing = requestFraming(fields);
     // Upgrade with a body is legal, and read in too many ways: the body is what counts, and the upgrade is ignored, as it may be.
     const upgrades = options.upgrade && fields.upgrade !== "" && framing === noBody;
-    const tunnel = line.version === "1.1" && (line.method === "CONNECT" || upgrades);
+    const tunnel = line.method === "CONNECT" || (line.version === "1.1" && upgrades);
     if (tunnel) this.#asTunnel(x);
     const length = framing === lengthBody ? fields.contentLength : -1;
     const persistent = line.version === "1.1" ? !options.close : options.keepAlive && !options.close;

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Connection } from "../exchange.js";
 import type { Peek } from "./peek.js";
+import type { ServedTunnel } from "./served-tunnel.js";
 
 /** What reads and writes a connection once its protocol is known. */
 export interface Parser {
@@ -22,7 +23,7 @@ export type ConnectionStage = "detect" | "handshake" | "http" | "opaque" | "clos
 
 /** A connection of an `HttpServer`, from accept to close: passive, driven by the acceptor. Links of an intrusive list. */
 export class AcceptedConnection implements Connection {
-  readonly raw: Socket;
+  readonly raw: Socket | ServedTunnel;
   socket: Duplex;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -46,7 +47,7 @@ export class AcceptedConnection implements Connection {
   previous: AcceptedConnection | null = null;
   next: AcceptedConnection | null = null;
 
-  constructor(raw: Socket) {
+  constructor(raw: Socket | ServedTunnel) {
     this.raw = raw;
     this.socket = raw;
     // Read now, because a closed socket no longer knows them.

@@ -8,6 +8,7 @@ import type { ConnectionReaper } from "./connection-reaper.js";
 import { classifyFirstBytes, type FirstBytes } from "./first-bytes.js";
 import type { HttpServerConfig } from "./http-server-options.js";
 import { Peek } from "./peek.js";
+import type { ServedTunnel } from "./served-tunnel.js";
 import { TlsTerminator } from "./tls-terminator.js";
 
 const ageSplay = 0.1;
@@ -38,7 +39,7 @@ export class Acceptor {
           });
   }
 
-  accept(socket: Socket): void {
+  accept(socket: Socket | ServedTunnel): void {
     socket.on("error", ignore);
     if (socket.destroyed) return;
     // A peer that reset the connection before it was accepted: what it sent can be read, and then looks like an orderly end.

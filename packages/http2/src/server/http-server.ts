@@ -5,6 +5,7 @@ import { AcceptedConnection } from "./accepted-connection.js";
 import { Acceptor } from "./acceptor.js";
 import { ConnectionReaper } from "./connection-reaper.js";
 import { type HttpServerConfig, type HttpServerOptions, resolveHttpServer } from "./http-server-options.js";
+import type { ServedTunnel } from "./served-tunnel.js";
 
 /**
  * Serves TLS, HTTP/2 by prior knowledge, HTTP/1 and opaque protocols on one port, told apart by the first bytes of each
@@ -40,8 +41,8 @@ export class HttpServer {
     return active;
   }
 
-  /** Takes a connection that somebody else accepted, before anything was read from it. */
-  accept(socket: Socket): void {
+  /** Takes a connection that somebody else accepted, before anything was read from it, or what is inside a tunnel. */
+  accept(socket: Socket | ServedTunnel): void {
     if (this.#unref) socket.unref();
     this.#acceptor.accept(socket);
   }
