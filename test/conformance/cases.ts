@@ -281,6 +281,14 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "the application does not see how much time its caller gives it",
+    where: "outbound",
+    async run({ client }) {
+      const { text } = ok(await client.send({ authority: "hedged.test", path: "/seen" }));
+      expect(text).not.toContain("time-left");
+    },
+  },
+  {
     name: "the same key goes to the same replica, different ones to all",
     where: "outbound",
     async run({ client }) {

@@ -3,8 +3,9 @@ import type { Endpoint } from "../balancer/endpoint.js";
 import type { Dispatcher } from "../balancer/wait-queue.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Clock } from "../runtime/clock.js";
+import { tellTimeLeft } from "./time-left.js";
 
-/** Gives each attempt to an endpoint of its target. The last of the outbound layers: what follows belongs to the endpoint. */
+/** Gives each attempt to an endpoint of its target, and tells meshed ones how much time is left. The last of the outbound layers: what follows belongs to the endpoint. */
 export class BalanceService implements Service, Dispatcher {
   readonly name = "balance";
   readonly #clock: Clock;
@@ -22,14 +23,17 @@ export class BalanceService implements Service, Dispatcher {
       balancer.wait(x, sink, this);
       return;
     }
-    x.attemptStartedAt = now;
-    x.endpoint = endpoint;
-    endpoint.service.call(x, sink);
+    this.#give(x, sink, endpoint, now);
   }
 
   dispatch(x: MeshExchange, sink: Sink, endpoint: Endpoint): void {
-    x.attemptStartedAt = this.#clock.now();
+    this.#give(x, sink, endpoint, this.#clock.now());
+  }
+
+  #give(x: MeshExchange, sink: Sink, endpoint: Endpoint, now: number): void {
+    x.attemptStartedAt = now;
     x.endpoint = endpoint;
+    if (x.deadlineAt !== Number.POSITIVE_INFINITY && endpoint.identity !== null) tellTimeLeft(x, now);
     endpoint.service.call(x, sink);
   }
 }

@@ -3,10 +3,12 @@ import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import { parseGrpcTimeout } from "./grpc-timeout.js";
 import { claimsIdentity } from "./mesh-header.js";
+import { heedTimeLeft, timeLeftHeader } from "./time-left.js";
 
 /**
  * Makes what the application sees trustworthy: headers and trailers that claim an identity are removed, always, and
- * `l5d-client-id` is set from the verified peer. Reads the caller's deadline (`grpc-timeout`) on the way.
+ * `l5d-client-id` is set from the verified peer. Reads the caller's deadline on the way (`grpc-timeout`; of
+ * verified peers also `l5d-time-left`).
  */
 export class SanitizeLayer implements Layer {
   readonly name = "sanitize";
@@ -28,8 +30,10 @@ class SanitizeService implements Service {
     let forged = false;
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i]!;
-      if (claimsIdentity(name)) forged = true;
-      else if (name === "grpc-timeout") readDeadline(x, headers[i + 1]!);
+      if (claimsIdentity(name)) {
+        forged = true;
+        if (peer !== null && name === timeLeftHeader) heedTimeLeft(x, headers[i + 1]!);
+      } else if (name === "grpc-timeout") readDeadline(x, headers[i + 1]!);
     }
     if (forged || peer !== null) {
       const kept: string[] = forged ? withoutClaims(headers) : headers.slice();

@@ -141,13 +141,14 @@ describe("through two workloads", () => {
     rmSync(stateDir, { recursive: true });
   });
 
-  async function serve(name: string, app: (mesh: Mesh) => RequestListener): Promise<Mesh> {
+  async function serve(name: string, app: (mesh: Mesh) => RequestListener, timeout = "0"): Promise<Mesh> {
     const mesh = await createMesh({
       workload: { name },
       stateDir,
       admin: false,
       drain: { timeout: "1s" },
       inbound: { policy: { default: "all-unauthenticated" } },
+      outbound: { defaults: { timeout } },
     });
     meshes.push(mesh);
     const server = mesh.createServer(app(mesh));
@@ -177,6 +178,20 @@ describe("through two workloads", () => {
     await response.text().catch(() => {});
     for (let i = 0; i < 100 && outcomes.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(outcomes[0]).toMatch(/^504 back did not answer within \d+ ms.* true$/s);
+  });
+
+  test("a caller's timeout bounds the calls that are made for it, without gRPC too", async () => {
+    await serve("back", () => () => {});
+    const outcomes: string[] = [];
+    await serve("front", (mesh) => async (_req, res) => {
+      outcomes.push(await byFetch(mesh));
+      res.end();
+    });
+    const edge = await serve("edge", () => () => {}, "300ms");
+    const response = await edge.fetch("http://front/");
+    expect(response.status).toBe(504);
+    for (let i = 0; i < 100 && outcomes.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(outcomes[0]).toMatch(/^504 back did not answer within \d+ ms/);
   });
 });
 

@@ -90,6 +90,18 @@ test("the caller's grpc-timeout becomes the deadline", () => {
   expect(f.exit.calls[0]!.x).toMatchObject({ deadlineAt: f.clock.now() + 250 });
 });
 
+test("a verified peer's time left becomes the deadline, nobody else's does, and applications see neither", () => {
+  const f = new Fixture(null);
+  const headers = ["l5d-time-left", "250", "a", "b"];
+  f.call({ peer, headers });
+  expect(f.exit.calls[0]!.x).toMatchObject({
+    deadlineAt: f.clock.now() + 250,
+    headers: ["a", "b", "l5d-client-id", peer.toString()],
+  });
+  f.call({ headers });
+  expect(f.exit.calls[1]!.x).toMatchObject({ deadlineAt: Number.POSITIVE_INFINITY, headers: ["a", "b"] });
+});
+
 const deny: Verdict = { allow: false, rule: "default", reason: "storefront is denied by rule default", audited: false };
 
 test("who is denied learns why if it has an identity or is on loopback; all verdicts are counted", () => {

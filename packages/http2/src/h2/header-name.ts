@@ -96,6 +96,7 @@ const neverRepeated = [
   "x-b3-parentspanid",
   "uber-trace-id",
   "grpc-timeout",
+  "l5d-time-left",
   "connect-timeout-ms",
   "grpc-trace-bin",
   "grpc-tags-bin",

@@ -1,0 +1,32 @@
+import type { HeaderList } from "@selvage/http2";
+import type { MeshExchange } from "../exchange.js";
+import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
+
+/**
+ * Milliseconds until the caller stops waiting, between meshed ends, for what is not gRPC (that has `grpc-timeout`). Like all
+ * `l5d-` headers it is taken out of what applications and unknown peers send, so that nobody else can set it.
+ */
+export const timeLeftHeader = "l5d-time-left";
+
+/** Tells a meshed endpoint the deadline of an exchange that has one. A tunnel has none beyond its head. */
+export function tellTimeLeft(x: MeshExchange, now: number): void {
+  if (x.tunnel || isGrpcRequest(x.method, x.headers)) return;
+  // Of an attempt before this one on the same exchange.
+  const headers = headerValue(x.headers, timeLeftHeader) === null ? x.headers.slice() : withoutTimeLeft(x.headers);
+  headers.push(timeLeftHeader, String(Math.max(1, Math.floor(x.deadlineAt - now))));
+  x.headers = headers;
+}
+
+/** Takes a verified peer's word for when it stops waiting. It only shortens. */
+export function heedTimeLeft(x: MeshExchange, value: string): void {
+  // Ten digits are more than a deadline may have.
+  if (/^\d{1,10}$/.test(value)) x.deadlineAt = Math.min(x.deadlineAt, x.startedAt + Number(value));
+}
+
+function withoutTimeLeft(headers: HeaderList): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (headers[i] !== timeLeftHeader) kept.push(headers[i]!, headers[i + 1]!);
+  }
+  return kept;
+}
