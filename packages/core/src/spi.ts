@@ -44,6 +44,7 @@ export type { RateLimiter } from "./layers/rate-limit.js";
 export type { TargetLookup } from "./layers/route.js";
 export { TraceLayer, type TracerLookup } from "./layers/trace.js";
 export type { AttemptPlan, CallQuestion, Explanation, RetryConditions } from "./mesh/explain.js";
+export type { BackendExplanation, RouteExplanation } from "./mesh/explain-route.js";
 export { type Log, type LogLevel, stderrLog } from "./mesh/log.js";
 export { MeshRuntime, type RuntimeOptions, reachable, type ServedPort } from "./mesh/runtime.js";
 export {

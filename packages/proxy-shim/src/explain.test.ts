@@ -20,6 +20,28 @@ beforeAll(async () => {
       admin: { port: 0 },
       outbound: {
         services: {
+          "cart.shop": {
+            endpoints: ["10.0.0.1:80"],
+            routes: [
+              {
+                name: "canary",
+                match: { path: "/cart/*" },
+                filters: {
+                  rewrite: { prefix: "/v2", hostname: "cart.internal" },
+                  requestHeaders: { set: { authorization: "secret" }, remove: ["x-debug"] },
+                  mirror: { service: "next.shop", ratio: 0.05 },
+                },
+                backends: [
+                  { service: "inventory.shop", weight: 9 },
+                  { service: "next.shop", weight: 1 },
+                ],
+                overrides: true,
+                retry: { limit: 0 },
+              },
+              { name: "old", match: { path: "/old/*" }, filters: { redirect: { prefix: "/cart", status: 301 } } },
+            ],
+          },
+          "next.shop": { endpoints: ["10.0.0.3:80"] },
           "inventory.shop": {
             identity: "spiffe://dev.selvage/ns/shop/sa/inventory",
             endpoints: [
@@ -96,6 +118,42 @@ test("what would fail is told by the exit status too", async () => {
   const { status, text } = await asked("GET", "http://10.1.2.3/");
   expect(status).toBe(1);
   expect(text).toContain("problem    egress to http://10.1.2.3 is not allowed: add it to outbound.egress.allow");
+});
+
+test("filters, backends and what the caller may override are said, without the values of headers", async () => {
+  const { status, text } = await asked("GET", "http://cart.shop/cart/7?x", { header: ["l5d-timeout: 1s"] });
+  expect(text.replaceAll(/load [\d.]+ +/g, "load n  ")).toBe(`GET http://cart.shop/cart/7?x
+
+service    cart.shop
+route      canary
+filters    the host becomes cart.internal
+           the path becomes /v2/7?x
+           request headers: sets authorization; removes x-debug
+           copied to next.shop: 5 %
+overrides  the caller may set timeout and retries by l5d- headers
+timeout    1 s for everything
+attempts   1  at once
+repeated   never: retries are off
+backends   90 %  inventory.shop; 100 retries now
+endpoints  2 of 2 available; zone a is preferred
+           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a
+           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2
+           10 %  next.shop; 100 retries now
+endpoints  1 of 1 available; zone a is preferred
+           10.0.0.3:80  available  load n  0 in flight  0 of 0 failed  plain
+`);
+  expect(status).toBe(0);
+});
+
+test("a redirect is said, with where it leads", async () => {
+  const { status, text } = await asked("GET", "http://cart.shop/old/7?x");
+  expect(text).toBe(`GET http://cart.shop/old/7?x
+
+service    cart.shop
+route      old
+redirect   301 to http://cart.shop/cart/7?x
+`);
+  expect(status).toBe(0);
 });
 
 test("the same as JSON", async () => {

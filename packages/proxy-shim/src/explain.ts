@@ -1,4 +1,4 @@
-import type { AttemptPlan, Explanation, RetryConditions } from "@selvage/core/spi";
+import type { AttemptPlan, BackendExplanation, Explanation, RetryConditions } from "@selvage/core/spi";
 
 export interface ExplainOptions {
   readonly method: string;
@@ -48,8 +48,13 @@ export function explanationText(explanation: Explanation): string {
     lines.push(row(target.outside ? "outside" : "service", `${target.authority}${other}`));
     if (target.identity !== null) lines.push(row("identity", target.identity));
   }
-  if (route !== null && retriedAfter !== null) {
+  if (route !== null) {
     lines.push(row("route", route.name));
+    if (route.redirect !== null) lines.push(row("redirect", `${route.redirect.status} to ${route.redirect.location}`));
+    for (const [i, text] of route.filters.entries()) lines.push(row(i === 0 ? "filters" : "", text));
+    if (route.overrides) lines.push(row("overrides", "the caller may set timeout and retries by l5d- headers"));
+  }
+  if (route !== null && retriedAfter !== null) {
     lines.push(row("timeout", route.timeoutMs > 0 ? `${span(route.timeoutMs)} for everything` : "none"));
     for (const [i, attempt] of attempts.entries()) {
       lines.push(row(i === 0 ? "attempts" : "", attemptText(attempt, route.timeoutMs)));
@@ -71,7 +76,10 @@ export function explanationText(explanation: Explanation): string {
       hash.endpoint === null ? "not in this call, which goes by load" : `this call belongs to ${hash.endpoint}`;
     lines.push(row("key", `${hash.by} ${hash.name}: ${whose}`));
   }
+  const backends = route?.backends ?? [];
+  for (const [i, backend] of backends.entries()) lines.push(...backendTexts(backend, i, zone));
   // Whose a key is doesn't depend on zones.
+  if (backends.length > 0 || (route !== null && route.redirect !== null)) return `${lines.join("\n")}\n`;
   if (target !== null) lines.push(...endpointTexts(target, hash?.endpoint == null ? zone : null));
   return `${lines.join("\n")}\n`;
 }
@@ -97,6 +105,13 @@ function conditionTexts(after: RetryConditions, method: string): string[] {
   }
   texts.push(`bodies up to ${number(after.maxReplayBytes / 1024)} KiB only`);
   return texts;
+}
+
+function backendTexts(backend: BackendExplanation, i: number, zone: string | null): string[] {
+  const { service, share, target } = backend;
+  const budget = target === null ? "there is no such service" : `${target.retriesAvailable} retries now`;
+  const first = row(i === 0 ? "backends" : "", `${number(share * 100)} %  ${service}; ${budget}`);
+  return target === null || share === 0 ? [first] : [first, ...endpointTexts(target, zone)];
 }
 
 function endpointTexts(target: NonNullable<Explanation["target"]>, zone: string | null): string[] {

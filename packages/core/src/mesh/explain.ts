@@ -3,9 +3,11 @@ import type { HashConfig, HedgeConfig, RetryBudgetConfig } from "../config/confi
 import { type TargetLookup, unknownTarget } from "../layers/route.js";
 import { repeatsActed } from "../resilience/repeatable.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
+import { overriddenRoute } from "../router/overridden-route.js";
 import type { Route } from "../router/route.js";
 import type { TargetDescription } from "../target/target.js";
 import { isGrpcRequest } from "../telemetry/classification.js";
+import { type BackendExplanation, explainRoute, type RouteExplanation } from "./explain-route.js";
 
 /** A call that somebody wonders about. */
 export interface CallQuestion {
@@ -51,16 +53,18 @@ export interface Explanation {
   readonly path: string;
   /** Why the call would fail before anything is tried; `null`: it would not. */
   readonly problem: string | null;
-  readonly route: { readonly name: string; readonly timeoutMs: number } | null;
+  readonly route: RouteExplanation | null;
   readonly attempts: readonly AttemptPlan[];
   readonly retriedAfter: RetryConditions | null;
   /** Attempts that are made beside one that does not answer; `null`: none, for this call. */
   readonly hedge: HedgeConfig | null;
+  /** `null`: nothing is sent, or each backend has its own. */
   readonly retryBudget: (RetryBudgetConfig & { readonly available: number }) | null;
   /** The zone whose endpoints are preferred; `null`: none. */
   readonly zone: string | null;
   /** The key by which endpoints are chosen, and whose this call would be, `null` without a key; `null`: they are chosen by load. */
   readonly hash: (HashConfig & { readonly endpoint: string | null }) | null;
+  /** What the call is addressed to. Who serves it are the route's backends, if it has some. */
   readonly target: TargetDescription | null;
 }
 
@@ -98,14 +102,31 @@ export function explainCall(question: CallQuestion, targets: TargetLookup): Expl
     const problem = `no route of ${target.authority} matches ${method} ${path}`;
     return { ...known, problem, ...none };
   }
+  const applied = route.overrides === true ? overriddenRoute(route, headers) : route;
+  const explained = explainRoute(applied, { scheme, authority, path }, targets);
+  if (explained.redirect !== null) {
+    return { ...known, ...none, problem: null, route: explained, retryBudget: null };
+  }
+  const shared = explained.backends.length > 0;
   return {
     ...known,
-    problem: problemOf(described),
-    route: { name: route.name, timeoutMs: route.timeoutMs },
-    attempts: attemptsOf(route),
-    retriedAfter: conditionsOf(route.retry, method, headers),
-    hedge: repeatsActed(route.retry, { method, headers }) ? route.retry.hedge : null,
+    problem: shared ? backendProblem(explained.backends) : problemOf(described),
+    route: explained,
+    attempts: attemptsOf(applied),
+    retriedAfter: conditionsOf(applied.retry, method, headers),
+    hedge: repeatsActed(applied.retry, { method, headers }) ? applied.retry.hedge : null,
+    ...(shared && { retryBudget: null, hash: null }),
   };
+}
+
+/** What is wrong with the first of those that get calls. */
+function backendProblem(backends: readonly BackendExplanation[]): string | null {
+  for (const { service, weight, target } of backends) {
+    if (weight === 0) continue;
+    const problem = target === null ? `no service ${service}, a backend` : problemOf(target);
+    if (problem !== null) return problem;
+  }
+  return null;
 }
 
 /** Reads the question of `/explain?method=GET&url=…&header=name:value`. Throws a TypeError that says how to ask. */

@@ -26,6 +26,9 @@ export class RouteFilters {
   }
 }
 
+/** What a redirect looks at. */
+export type RedirectedRequest = Pick<MeshExchange, "scheme" | "authority" | "path">;
+
 /** Sends the caller elsewhere. */
 export class Redirect {
   readonly config: RedirectConfig;
@@ -37,7 +40,7 @@ export class Redirect {
   }
 
   /** Where to, or `null` when that is where the request came (which would never end). */
-  location(x: MeshExchange): string | null {
+  location(x: RedirectedRequest): string | null {
     const { config } = this;
     const scheme = config.scheme ?? x.scheme;
     const [host, port] = splitAuthority(x.authority);
@@ -54,16 +57,16 @@ export class Redirect {
 
 /** Sends the request on under another name or path. */
 export class Rewrite {
+  readonly path: PathModifier | null;
   readonly #hostname: string | null;
-  readonly #path: PathModifier | null;
 
   constructor(hostname: string | null, path: PathModifier | null) {
     this.#hostname = hostname;
-    this.#path = path;
+    this.path = path;
   }
 
   apply(x: MeshExchange): void {
-    if (this.#path !== null) x.path = this.#path.apply(x.path);
+    if (this.path !== null) x.path = this.path.apply(x.path);
     if (this.#hostname === null) return;
     x.authority = this.#hostname;
     const headers = [...x.headers];
