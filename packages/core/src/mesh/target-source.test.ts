@@ -81,3 +81,42 @@ test("what the configuration says of retries and panic reaches the target", () =
   expect(target.fallback?.retry.maxReplayBytes).toBe(10);
   expect([...target.fallback!.retry.retriesGrpcStatus].indexOf(1)).toBe(14);
 });
+
+test("what has routes needs no endpoints of its own; what no route matches then has none", () => {
+  const { source } = sourceOf({
+    outbound: { services: { "a.shop": { routes: [{ backends: [{ service: "b.shop" }] }] }, "b.shop": {} } },
+  });
+  expect(source("a.shop", "http")).toMatchObject({ fallback: null, routes: [{ name: "/*" }] });
+  expect(source("b.shop", "http")).toBeNull();
+});
+
+test("routes of a file are read again for who watches them; a bad file leaves the last good ones in force", async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "selvage-source-"));
+  try {
+    const write = (text: string) => writeFileSync(join(cwd, "routes.yaml"), text);
+    write("[{ name: first }]");
+    const routes = { file: "routes.yaml" };
+    const { target, events } = targetOf({ endpoints: ["10.0.0.1:1"], routes }, {}, cwd);
+    expect(target.routes.map(({ name }) => name)).toEqual(["first"]);
+    // What changed before anybody watched is not missed.
+    write("[{ name: second, timeout: 1s }]");
+    const seen: string[][] = [];
+    const told = () => new Promise<void>((resolve) => (tell = resolve));
+    let tell = () => {};
+    const watch = target.watchRoutes!((next) => {
+      seen.push(next.map(({ name }) => name));
+      tell();
+    });
+    expect(seen).toEqual([["second"]]);
+    write("[{ name: third }, { name: third }]");
+    await expect.poll(() => events.length).toBe(1);
+    expect(events[0]).toContain("routes.rejected");
+    const third = told();
+    write("[{ name: third }]");
+    await third;
+    expect(seen).toEqual([["second"], ["third"]]);
+    watch.close();
+  } finally {
+    rmSync(cwd, { recursive: true });
+  }
+});
