@@ -182,6 +182,22 @@ describe.skipIf(!hasOpenssl)("the shim as HTTP_PROXY", () => {
     expect(theOne()).toMatchObject({ method: "POST", url: "/post", length: 5, headers: { "x-own": "1" } });
   });
 
+  test("what would happen is explained", () => {
+    expect(shim.runtime.explain({ method: "GET", url: `${web}/v1` })).toMatchObject({
+      scheme: "https",
+      path: "/v1",
+      problem: null,
+      target: {
+        authority: web,
+        outside: true,
+        endpoints: [{ identity: null, wire: expect.stringMatching(/^HTTP\/2, TLS/) }],
+      },
+    });
+    expect(shim.runtime.explain({ method: "GET", url: "https://elsewhere.example/" })).toMatchObject({
+      problem: "egress to https://elsewhere.example is not allowed: add it to outbound.egress.allow",
+    });
+  });
+
   test("another is refused", async () => {
     expect(await ofShim({ path: "https://elsewhere.example/" })).toMatchObject({
       status: 403,

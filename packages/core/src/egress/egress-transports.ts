@@ -35,6 +35,7 @@ export class EgressTransports {
   constructor(config: EgressConfig, onProtection: (reason: string) => void) {
     this.#config = config;
     this.#onProtection = onProtection;
+    if (config.caFile !== null) this.#secureContext();
   }
 
   /** For the addresses of one allowed host. */

@@ -184,6 +184,13 @@ describe.skipIf(!hasOpenssl)("over TLS", () => {
   });
 });
 
+test("a file of roots that can't be used is found at start", async () => {
+  await expect(meshOf({ caFile: "/nowhere/roots.pem" })).rejects.toThrow(
+    'outbound.egress.caFile can\'t be read (ENOENT), got "/nowhere/roots.pem"; name a file of roots, or leave it out',
+  );
+  await expect(meshOf({ caFile: import.meta.filename })).rejects.toThrow("must have a certificate in PEM");
+});
+
 test("plain HTTP goes out where it is allowed", async () => {
   const { createServer } = await import("node:http");
   const server = createServer((req, res) => {

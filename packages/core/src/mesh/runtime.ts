@@ -8,6 +8,7 @@ import type { MeshConfig } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import type { MeshOptions } from "../config/options.js";
 import { redactConfig } from "../config/redact.js";
+import { checkCaFile } from "../egress/check-ca-file.js";
 import { EgressTargets } from "../egress/egress-targets.js";
 import { EgressTransports } from "../egress/egress-transports.js";
 import { LocalRegistry, type Registration } from "../registry/local-registry.js";
@@ -156,6 +157,7 @@ export class MeshRuntime {
       cwd: process.cwd(),
     });
     for (const warning of config.warnings) log("warn", "config.warning", { warning });
+    checkCaFile(config);
     const stateDir = config.stateDir ?? defaultStateDir(process.cwd());
     const policy = openPolicy(config, process.cwd(), log);
     const identity = await openIdentity(config, stateDir, log);
