@@ -170,6 +170,20 @@ test("ejections are ignored while more than 70 % are ejected", () => {
   expect(Object.keys(f.picks(200)).sort()).toEqual(["a", "b", "c", "d"]);
 });
 
+test.each([
+  [["a"], 1, "a"],
+  [["a", "b"], 1, "b"],
+  [["a", "b"], 2, "a b"],
+  [["a", "b", "c"], 1, "b c"],
+  [["a", "b", "c"], 2, "c"],
+  [["a", "b", "c"], 3, "a b c"],
+])("of %j, with the first %i ejected, %s are used", (hosts, ejected, used) => {
+  const f = new Fixture();
+  f.update(...hosts);
+  for (const host of hosts.slice(0, ejected)) f.eject(host);
+  expect(Object.keys(f.picks(200)).sort().join(" ")).toBe(used);
+});
+
 test("with a panic ratio of 1 nothing ejected is picked", () => {
   const f = new Fixture({ panicRatio: 1 });
   f.update("a");
