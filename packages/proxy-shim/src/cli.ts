@@ -2,5 +2,4 @@
 // Before anything else is loaded, since loading is what it is about.
 import "./young-generation.js";
 
-const { main } = await import("./command.js");
-await main();
+void import("./command.js").then(({ main }) => main());

@@ -448,7 +448,7 @@ test("a session whose peer takes no bytes for a while gets company", async () =>
   const client = clientOf(connect, { clock: { ...systemClock, now: () => now }, maxSessions: 2 });
   await send(client).done;
   connections[0]!.pause();
-  const stuck = send(client, exchange({ body: Buffer.alloc(60_000) }));
+  const stuck = send(client, exchange({ body: Buffer.alloc(200_000) }));
   for (let i = 0; i < 10; i++) await new Promise(setImmediate);
   send(client);
   expect(connections.length).toBe(1);

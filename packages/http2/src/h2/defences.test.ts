@@ -405,6 +405,26 @@ describe("peers that don't take what they asked for", () => {
     expect(sizes[0]).toBeLessThanOrEqual(4 * 2_048);
   });
 
+  it("a body that comes byte by byte and that nobody reads is put together", async () => {
+    const { peer } = server();
+    peer.write(headers(1, post, endHead));
+    const count = 20_000;
+    for (let sent = 0; sent < count; sent += 1_000) {
+      peer.write(...Array.from({ length: 1_000 }, (_, i) => data(1, Buffer.of((sent + i) % 251))));
+    }
+    await peer.settled();
+    const chunks: Uint8Array[] = [];
+    taken[0]!.x.body!.pipe({
+      onData: (chunk) => chunks.push(chunk),
+      onEnd() {},
+    });
+    const body = Buffer.concat(chunks);
+    expect(body.equals(Buffer.from(Array.from({ length: count }, (_, i) => i % 251)))).toBe(true);
+    expect(chunks.length).toBeLessThan(20);
+    const pinned = new Set(chunks.map((chunk) => chunk.buffer));
+    expect([...pinned].reduce((sum, buffer) => sum + buffer.byteLength, 0)).toBeLessThan(2 * count);
+  });
+
   it("one that asks without reading is made to wait", async () => {
     const [ours] = duplexPair();
     ours._write = () => {};

@@ -6,6 +6,8 @@ import type { Session } from "./session.js";
 /** Held pieces below this, or below this part of it, are copied, so that a little doesn't pin the whole read it came in. */
 const copyBelowBytes = 1_024;
 const copyBelowPart = 4;
+const minSlabBytes = 256;
+const maxSlabBytes = 16_384;
 /** What a blocked stream has to move in each `stallTimeoutMs`, unless less is queued. */
 const stallBytes = 65_536;
 
@@ -48,6 +50,9 @@ export abstract class Stream {
   #held: Uint8Array[] | null = null;
   #heldHead = 0;
   #heldBytes = 0;
+  /** Where small pieces are put together: the last of what is held; `null` when that is something else. */
+  #slab: Buffer | null = null;
+  #slabUsed = 0;
   #paused = false;
   #delivering = false;
   #discarding = false;
@@ -193,10 +198,12 @@ export abstract class Stream {
     }
     if (this.#discarding) return;
     if (this.#paused || this.#delivering || this.#heldBytes > 0) {
-      const view = buffer.subarray(start, end);
       this.#held ??= [];
-      const small = bytes < copyBelowBytes || bytes * copyBelowPart < buffer.length;
-      this.#held.push(small ? Buffer.from(view) : view);
+      if (bytes < copyBelowBytes || bytes * copyBelowPart < buffer.length) this.#holdCopy(buffer, start, end);
+      else {
+        this.#held.push(buffer.subarray(start, end));
+        this.#slab = null;
+      }
       this.#heldBytes += bytes;
       this.session.bufferedBytes += bytes;
       return;
@@ -206,6 +213,25 @@ export abstract class Stream {
     this.#delivering = false;
     this.consumed(bytes);
     if (this.#heldBytes > 0) this.#deliver();
+  }
+
+  /**
+   * Holds a copy of a piece, behind the one before in the same slab: a view of its own would weigh far more than the one byte a
+   * peer may send at a time. Slabs grow with what is held, so that they never weigh much more than that.
+   */
+  #holdCopy(buffer: Buffer, start: number, end: number): void {
+    const held = this.#held!;
+    const bytes = end - start;
+    if (this.#slab === null || this.#slab.length - this.#slabUsed < bytes) {
+      const room = Math.min(Math.max(this.#heldBytes, minSlabBytes), maxSlabBytes);
+      // Not from Node's pool, of which each piece would hold all.
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(bytes, room));
+      this.#slabUsed = 0;
+      held.push(this.#slab);
+    }
+    buffer.copy(this.#slab, this.#slabUsed, start, end);
+    this.#slabUsed += bytes;
+    held[held.length - 1] = this.#slab.subarray(0, this.#slabUsed);
   }
 
   /** END_STREAM came. */
@@ -247,6 +273,7 @@ export abstract class Stream {
   protected discard(): void {
     this.#discarding = true;
     this.#held = null;
+    this.#slab = null;
     this.#heldHead = 0;
     this.session.unbuffered(this.#heldBytes);
     this.#heldBytes = 0;
@@ -268,6 +295,7 @@ export abstract class Stream {
       this.#heldHead += 1;
       if (this.#heldHead === held.length) {
         this.#held = null;
+        this.#slab = null;
         this.#heldHead = 0;
       }
       this.#heldBytes -= chunk.length;
