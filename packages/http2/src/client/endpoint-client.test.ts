@@ -253,6 +253,27 @@ describe.each(["h2", "h1"] as const)("%s", (protocol) => {
     expect(counting.sockets[0]?.destroyed).toBe(true);
   });
 
+  test("a connection that drains past the time to replace it ends once, and close resolves", async () => {
+    const service = new ScriptedService(null);
+    const { connect } = await serve(service);
+    let opened = 0;
+    const short: Connect = (callback) =>
+      connect((error, socket) => callback(error, socket, Date.now() + (opened++ === 0 ? 800 : 60_000)));
+    const client = clientOf(short, { protocol });
+    const first = send(client, exchange({ path: "/first" }));
+    const long = await service.next();
+    client.refresh();
+    const second = send(client, exchange({ path: "/second" }));
+    (await service.next()).answer({ body: "x" });
+    await second.done;
+    // Between the time to replace the first and its end.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    long.answer({ body: "late" });
+    await first.done;
+    await client.close();
+    expect([client.active, client.pending]).toEqual([0, 0]);
+  });
+
   test("refresh under load loses nothing and leaves the old connections", async () => {
     const service = new ScriptedService((call) => {
       setImmediate(() => call.answer({ body: "x" }));

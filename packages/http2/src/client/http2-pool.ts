@@ -338,6 +338,7 @@ export class Http2Pool implements Service, PooledSessionListener {
     const epoch = clock.epoch();
     for (const s of [...this.#sessions, ...this.#draining]) {
       if (epoch >= s.life.expiresAt) s.session.destroy();
+      else if (s.phase === "draining") continue;
       else if (now >= s.life.retireAt) this.#replace(s, now);
       else if (s.session.active === 0 && now - s.idleSince >= idleTimeoutMs) this.#retire(s);
     }
@@ -347,7 +348,7 @@ export class Http2Pool implements Service, PooledSessionListener {
       next = Math.min(next, s.life.nextCheck(clock, now));
       if (s.session.active === 0) next = Math.min(next, s.idleSince + idleTimeoutMs);
     }
-    for (const s of this.#draining) next = Math.min(next, s.life.nextCheck(clock, now));
+    for (const s of this.#draining) next = Math.min(next, s.life.nextEnd(clock, now));
     if (this.#wantsRetry(now)) next = Math.min(next, this.#backoff.retryAt);
     return next;
   }

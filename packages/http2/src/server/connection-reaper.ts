@@ -6,6 +6,8 @@ import { ConnectionList } from "./connection-list.js";
 const granularityMs = 50;
 // How long before its end a connection drains: at most this, at most a quarter of what is left, and splayed by as much again.
 const expiryDrainMs = 30_000;
+// A visit may come this much late, and a connection must be gone before the certificate is. At most an eighth of what is left.
+const expiryMarginMs = 4 * granularityMs;
 // A step of the wall clock is noticed after this long.
 const epochCheckMs = 30_000;
 
@@ -34,13 +36,15 @@ export class ConnectionReaper {
     this.#sweep.by(deadline);
   }
 
-  /** Drains a connection some time before `epochMs`, and destroys it then. An earlier expiry stays. */
+  /** Drains a connection some time before `epochMs`, and destroys it just before. An earlier expiry stays. */
   expireAt(c: AcceptedConnection, epochMs: number): void {
-    if (!(epochMs < c.expiresAt)) return;
     const now = this.#clock.now();
-    const left = Math.max(0, epochMs - this.#clock.epoch());
+    const epoch = this.#clock.epoch();
+    const endsAt = epochMs - Math.min(expiryMarginMs, Math.max(0, epochMs - epoch) / 8);
+    if (!(endsAt < c.expiresAt)) return;
+    const left = Math.max(0, endsAt - epoch);
     const lead = Math.min(expiryDrainMs, left / 4);
-    c.expiresAt = epochMs;
+    c.expiresAt = endsAt;
     c.drainAt = Math.min(c.drainAt, now + left - lead * (1 + this.#random()));
     this.#sweep.by(Math.min(c.drainAt, now + Math.min(left, epochCheckMs)));
   }

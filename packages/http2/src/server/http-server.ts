@@ -139,7 +139,7 @@ export class HttpServer {
   }
 
   /**
-   * Ends a connection of this server at `epochMs`: it drains up to a minute before, and is destroyed then. For the expiry of
+   * Ends a connection of this server before `epochMs`: it drains up to a minute before, and is destroyed just before. For the expiry of
    * the peer's certificate, which nothing else looks at after the handshake. Only ever brings the end forward.
    */
   expireAt(connection: Connection, epochMs: number): void {
