@@ -1,7 +1,7 @@
 import { defineConfig } from "tsup";
 
 export default defineConfig({
-  entry: ["src/index.ts", "src/testing.ts"],
+  entry: ["src/index.ts", "src/grpc.ts", "src/testing.ts"],
   format: ["esm"],
   target: "node20",
   // Types of other packages come from their builds, not from their sources.
