@@ -70,6 +70,11 @@ export class Authority {
     return await (await fetch(`http://127.0.0.1:${this.#ports.admin}/${name}`)).text();
   }
 
+  /** PEM. */
+  bundle(): string {
+    return readFileSync(join(this.directory, "authority/bundle.pem"), "utf8");
+  }
+
   /** How many certificates were issued for a workload. */
   issuedTo(name: string): number {
     const lines = readFileSync(join(this.directory, "audit.log"), "utf8").trim().split("\n");
