@@ -4,8 +4,13 @@ import { RouteBucket } from "./route-bucket.js";
 export class PathNode {
   /** What paths go on with here. */
   label: string;
-  /** By the first character of their labels. */
+  /** By the first character of their labels. For building; lookups use the three fields below. */
   children: Map<number, PathNode> | null = null;
+  /** An only child, and the first character of its label. */
+  code = -1;
+  child: PathNode | null = null;
+  /** Several children, by character: paths are ASCII. */
+  table: (PathNode | null)[] | null = null;
   /** What matches the path that ends here. */
   exact: RouteBucket | null = null;
   /** What matches all paths that begin with what ends here, by whole segments. */
@@ -20,6 +25,10 @@ export class PathNode {
 
 /** Paths and prefixes, found in time that depends on the path asked for, not on how many there are. */
 export class PathTree {
+  /** What matches the path itself. */
+  exactFound: RouteBucket | null = null;
+  /** The longest prefix of the path, by whole segments. */
+  prefixFound: PathNode | null = null;
   readonly #root = new PathNode("");
 
   exact(path: string): RouteBucket {
@@ -34,38 +43,36 @@ export class PathTree {
     return node.prefix;
   }
 
-  /** Links each prefix to the one around it. To be called when all are in. */
+  /** Makes it ready to be looked up in. To be called when all are in. */
   seal(): void {
     link(this.#root, []);
   }
 
-  /** Where the path itself ends, or `null`. */
-  find(path: string): PathNode | null {
+  /** Looks a path up. What it finds is in `exactFound` and `prefixFound` until the next one: nothing is made for it. */
+  look(path: string): void {
     let node = this.#root;
+    let prefix: PathNode | null = null;
     let at = 0;
-    while (at < path.length) {
-      const child = node.children?.get(path.charCodeAt(at));
-      if (child === undefined || !path.startsWith(child.label, at)) return null;
-      at += child.label.length;
-      node = child;
-    }
-    return node;
-  }
-
-  /** The longest prefix of the path, by whole segments, or `null`. */
-  innermost(path: string): PathNode | null {
-    let node = this.#root;
-    let found: PathNode | null = null;
-    let at = 0;
-    while (at < path.length) {
-      const child = node.children?.get(path.charCodeAt(at));
-      if (child === undefined || !path.startsWith(child.label, at)) break;
-      at += child.label.length;
+    const { length } = path;
+    while (at < length) {
+      const code = path.charCodeAt(at);
+      const child: PathNode | null | undefined =
+        node.table !== null ? node.table[code] : node.code === code ? node.child : null;
+      if (child == null) break;
+      const { label } = child;
+      if (label.length > 1 && !path.startsWith(label, at)) break;
+      at += label.length;
       node = child;
       // 47 is "/".
-      if (node.prefix !== null && (at === path.length || path.charCodeAt(at) === 47)) found = node;
+      if (node.prefix !== null && (at === length || path.charCodeAt(at) === 47)) prefix = node;
+      if (at === length) {
+        this.exactFound = node.exact;
+        this.prefixFound = prefix;
+        return;
+      }
     }
-    return found;
+    this.exactFound = null;
+    this.prefixFound = prefix;
   }
 
   #insert(path: string): PathNode {
@@ -96,12 +103,19 @@ export class PathTree {
   }
 }
 
-/** `above`: nodes with a prefix from the root down to here, and whether the path has gone on with a slash since. */
+/** Links each prefix to the one around it. `above`: nodes with a prefix from the root down to here, and whether the path has gone on with a slash since. */
 function link(node: PathNode, above: readonly { readonly node: PathNode; readonly whole: boolean | null }[]): void {
   const here = above.map((one) => ({ ...one, whole: one.whole ?? (node.label === "" ? null : node.label[0] === "/") }));
   node.outer = here.findLast(({ whole }) => whole === true)?.node ?? null;
   const below = node.prefix === null ? here : [...here, { node, whole: null }];
-  for (const child of node.children?.values() ?? []) link(child, below);
+  for (const [code, child] of node.children ?? []) {
+    link(child, below);
+    node.code = code;
+    node.child = child;
+  }
+  if (node.children === null || node.children.size < 2) return;
+  node.table = new Array<PathNode | null>(128).fill(null);
+  for (const [code, child] of node.children) node.table[code] = child;
 }
 
 function commonLength(label: string, path: string, at: number): number {

@@ -45,9 +45,11 @@ export class RouteTable {
   }
 
   #findPath(path: string, method: string, target: string, headers: HeaderList): Route | null {
-    const exact = this.#paths.find(path)?.exact;
-    let route = exact == null ? null : exact.find(method, target, headers);
-    let node = route === null ? this.#paths.innermost(path) : null;
+    const paths = this.#paths;
+    paths.look(path);
+    const exact = paths.exactFound;
+    let node = paths.prefixFound;
+    let route = exact === null ? null : exact.find(method, target, headers);
     while (route === null && node !== null) {
       route = node.prefix!.find(method, target, headers);
       node = node.outer;
