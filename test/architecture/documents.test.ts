@@ -40,6 +40,7 @@ describe("ARCHITECTURE.md", () => {
       ...mesh,
       random: Math.random,
       targets: { find: () => null, explainUnknown: () => "" },
+      faults: true,
     });
     expect(page).toContain(
       `- outbound: ${describeOutbound(outer, endpointLayers(endpoint!, endpoint!.transport, mesh.clock))}\n`,

@@ -35,6 +35,8 @@ export const meshErrors = Object.freeze({
   SELVAGE_ERR_RATE_LIMITED: { status: 429, grpcStatus: 8 },
   /** More requests in flight, or waiting, than may be. */
   SELVAGE_ERR_SHED: { status: 503, grpcStatus: 14 },
+  /** A fault that the route injects, for tests. The route says with which status. */
+  SELVAGE_ERR_FAULT: { status: 503, grpcStatus: 14 },
   /** This workload is shutting down. */
   SELVAGE_ERR_DRAINING: { status: 503, grpcStatus: 14 },
   /** Our own fault. */

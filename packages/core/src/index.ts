@@ -1,5 +1,4 @@
 export type {
-  AdaptiveLimitConfig,
   AdminConfig,
   BackendConfig,
   BackoffConfig,
@@ -13,6 +12,7 @@ export type {
   EndpointProtocol,
   EndpointsConfig,
   FailureAccrualConfig,
+  FaultConfig,
   FilesIdentityConfig,
   HashConfig,
   HeaderConfig,
@@ -20,15 +20,12 @@ export type {
   HedgeConfig,
   HostPort,
   IdentityConfig,
-  InboundConfig,
   MeshConfig,
   MirrorConfig,
   NamedMatchConfig,
   OutboundConfig,
   PathMatchConfig,
   PathModifierConfig,
-  PolicyConfig,
-  ProbesConfig,
   QueueConfig,
   RedirectConfig,
   RetryBudgetConfig,
@@ -45,6 +42,7 @@ export type {
   WorkloadConfig,
 } from "./config/config.js";
 export { ConfigError, type ConfigProblem } from "./config/config-error.js";
+export type { AdaptiveLimitConfig, InboundConfig, PolicyConfig, ProbesConfig } from "./config/inbound-config.js";
 export { configJsonSchema } from "./config/json-schema.js";
 export { type LoadOptions, loadConfig } from "./config/load.js";
 export { loadPolicy } from "./config/load-policy.js";
@@ -62,6 +60,8 @@ export type {
   EndpointOptions,
   EndpointsOptions,
   FailureAccrualOptions,
+  FaultAbortOptions,
+  FaultOptions,
   FederationOptions,
   FilesIdentityOptions,
   HashOptions,

@@ -55,6 +55,11 @@ beforeAll(async () => {
                 timeout: "800ms",
                 retry: { limit: 2, perTryTimeout: "300ms" },
               },
+              {
+                name: "flaky",
+                match: { path: "/flaky" },
+                fault: { delay: { duration: "200ms", ratio: 0.125 }, abort: {} },
+              },
             ],
           },
         },
@@ -104,6 +109,13 @@ endpoints  2 of 2 available; zone a is preferred
            10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2
 `);
   expect(status).toBe(0);
+});
+
+test("faults that its route injects are said", async () => {
+  const { text } = await asked("GET", "inventory.shop/flaky");
+  expect(text).toContain(
+    "route      flaky\nfault      injected: 12.5 % wait 200 ms, all get 503 (gRPC 14)\ntimeout    none\n",
+  );
 });
 
 test("what may not be repeated is said, and other routes", async () => {

@@ -50,6 +50,7 @@ export function explanationText(explanation: Explanation): string {
   }
   if (route !== null) {
     lines.push(row("route", route.name));
+    if (route.fault !== null) lines.push(row("fault", faultText(route.fault)));
     if (route.redirect !== null) lines.push(row("redirect", `${route.redirect.status} to ${route.redirect.location}`));
     for (const [i, text] of route.filters.entries()) lines.push(row(i === 0 ? "filters" : "", text));
     if (route.overrides) lines.push(row("overrides", "the caller may set timeout and retries by l5d- headers"));
@@ -82,6 +83,17 @@ export function explanationText(explanation: Explanation): string {
   if (backends.length > 0 || (route !== null && route.redirect !== null)) return `${lines.join("\n")}\n`;
   if (target !== null) lines.push(...endpointTexts(target, hash?.endpoint == null ? zone : null));
   return `${lines.join("\n")}\n`;
+}
+
+function faultText({ delay, abort }: NonNullable<NonNullable<Explanation["route"]>["fault"]>): string {
+  const parts: string[] = [];
+  if (delay !== null) parts.push(`${share(delay.ratio)} wait ${span(delay.durationMs)}`);
+  if (abort !== null) parts.push(`${share(abort.ratio)} get ${abort.status} (gRPC ${abort.grpcStatus})`);
+  return `injected: ${parts.join(", ")}`;
+}
+
+function share(ratio: number): string {
+  return ratio >= 1 ? "all" : `${Number((ratio * 100).toPrecision(3))} %`;
 }
 
 function attemptText({ attempt, waitMs, latestStartMs, timeoutMs }: AttemptPlan, totalMs: number): string {

@@ -1,6 +1,14 @@
-import type { DocumentPath } from "@selvage/policy";
+import { type DocumentPath, pathText } from "@selvage/policy";
 import { formatHostPort } from "./address.js";
-import type { EgressRuleConfig, HostPort, MeshConfig, RetryConfig, ServiceConfig, ServiceSettings } from "./config.js";
+import type {
+  EgressRuleConfig,
+  HostPort,
+  MeshConfig,
+  RetryConfig,
+  RouteConfig,
+  ServiceConfig,
+  ServiceSettings,
+} from "./config.js";
 import { formatDuration } from "./duration.js";
 import { checkRoutes } from "./route-checks.js";
 
@@ -150,9 +158,31 @@ export function checkEndpointList(list: readonly HostPort[], keys: DocumentPath,
   }
 }
 
+/** Where faults are injected. What services have from `outbound.defaults` is not listed again. */
+function faultsOf({ outbound }: MeshConfig): { readonly keys: DocumentPath; readonly route: RouteConfig }[] {
+  const own = Object.values(outbound.services).flatMap(({ authority, routes }) =>
+    JSON.stringify(routes) === JSON.stringify(outbound.defaults.routes)
+      ? []
+      : routes.map((route, i) => ({ keys: ["outbound", "services", authority, "routes", i, "fault"], route })),
+  );
+  const all = outbound.defaults.routes.map((route, i) => ({
+    keys: ["outbound", "defaults", "routes", i, "fault"],
+    route,
+  }));
+  return [...all, ...own].filter(({ route }) => route.fault !== null);
+}
+
+/** Whether any route injects faults, or may do so later because it stands in a file of its own. */
+export function mayInjectFaults(config: MeshConfig): boolean {
+  const { defaults, services } = config.outbound;
+  return faultsOf(config).length > 0 || [defaults, ...Object.values(services)].some((one) => one.routesFile !== null);
+}
+
 /** What is allowed but probably not meant. */
 export function configWarnings(config: MeshConfig): string[] {
-  const warnings: string[] = [];
+  const warnings = faultsOf(config).map(
+    ({ keys, route }) => `${pathText(keys)}: faults are injected into requests of the route ${route.name}`,
+  );
   const { identity } = config;
   // An agent of the Workload API knows whom it federates with; of the others we know.
   if (identity.source === "spiffe") return warnings;

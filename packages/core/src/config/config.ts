@@ -1,4 +1,4 @@
-import type { PolicyDefault, RateLimitDocument, RuleDocument } from "@selvage/policy";
+import type { InboundConfig } from "./inbound-config.js";
 
 /** What is spoken without TLS: HTTP/1.1, or HTTP/2 by prior knowledge. Meshed endpoints always get HTTP/2. */
 export type EndpointProtocol = "h1" | "h2";
@@ -80,44 +80,6 @@ export interface CaIdentityConfig {
 
 export type IdentityConfig = DevIdentityConfig | FilesIdentityConfig | SpiffeIdentityConfig | CaIdentityConfig;
 
-export interface InboundConfig {
-  readonly host: string;
-  /** 0: a free port. */
-  readonly port: number;
-  /** Where the shim finds its app; the library does not use it. */
-  readonly app: HostPort;
-  /** What the shim speaks to it. */
-  readonly appProtocol: EndpointProtocol;
-  /** What others are told to connect to; `null`: the address that was bound. */
-  readonly advertise: HostPort | null;
-  readonly policy: PolicyConfig;
-  readonly maxInFlight: number;
-  /** `null`: `maxInFlight` is the only limit. */
-  readonly adaptiveLimit: AdaptiveLimitConfig | null;
-  readonly probes: ProbesConfig;
-  /** Whether connections without TLS are served (policy decides then, with no peer) or closed. */
-  readonly plaintext: "allow" | "refuse";
-}
-
-export interface PolicyConfig {
-  readonly default: PolicyDefault;
-  /** A policy document; then `rules` and `rateLimit` come from it. `loadPolicy` reads it. */
-  readonly file: string | null;
-  readonly rules: readonly RuleDocument[];
-  readonly rateLimit: RateLimitDocument | null;
-}
-
-/** Of the limit of requests that wait for the head of their response, which follows from their latency. */
-export interface AdaptiveLimitConfig {
-  readonly min: number;
-  readonly max: number;
-}
-
-export interface ProbesConfig {
-  /** Exact paths that GET and HEAD reach without an identity, whatever policy says, past rate limits and load shedding. */
-  readonly paths: readonly string[];
-}
-
 export interface OutboundConfig {
   /** The shim's listener on loopback. 0: a free port. */
   readonly port: number;
@@ -125,6 +87,8 @@ export interface OutboundConfig {
   readonly services: Readonly<Record<string, ServiceConfig>>;
   /** For authorities that `services` does not name. */
   readonly defaults: ServiceSettings;
+  /** Whether routes may inject faults in production. */
+  readonly allowFaults: boolean;
   readonly queue: QueueConfig;
   readonly maxInFlight: number;
   readonly egress: EgressConfig;
@@ -248,6 +212,15 @@ export interface RouteConfig {
   readonly backends: readonly BackendConfig[];
   /** The caller may set timeout and retries by headers. */
   readonly overrides: boolean;
+  /** `null`: none. */
+  readonly fault: FaultConfig | null;
+}
+
+/** What is done to requests on purpose, for tests. Each has its own chance. */
+export interface FaultConfig {
+  readonly delay: { readonly durationMs: number; readonly ratio: number } | null;
+  /** `status` answers HTTP requests, `grpcStatus` gRPC requests. */
+  readonly abort: { readonly status: number; readonly grpcStatus: number; readonly ratio: number } | null;
 }
 
 export interface RouteMatchConfig {

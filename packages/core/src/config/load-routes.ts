@@ -15,7 +15,7 @@ import { checkRoutes } from "./route-checks.js";
 export function loadRoutes(
   file: string,
   settings: Pick<ServiceSettings, "timeoutMs" | "retry">,
-  config: Pick<MeshConfig, "outbound" | "workload" | "identity">,
+  config: Pick<MeshConfig, "outbound" | "workload" | "identity" | "production">,
   cwd: string,
 ): readonly RouteConfig[] {
   const read = readConfigFile(file, cwd);

@@ -120,6 +120,8 @@ export interface OutboundOptions {
   port?: number | undefined;
   services?: Record<string, ServiceOptions> | undefined;
   defaults?: ServiceSettingsOptions | undefined;
+  /** Whether routes may inject faults where NODE_ENV is production. @defaultValue false */
+  allowFaults?: boolean | undefined;
   queue?: QueueOptions | undefined;
   /** @defaultValue 100000 */
   maxInFlight?: number | undefined;
@@ -222,6 +224,23 @@ export interface RouteOptions {
   overrides?: boolean | undefined;
   timeout?: Duration | undefined;
   retry?: RetryOptions | undefined;
+  /** Absent: none. */
+  fault?: FaultOptions | undefined;
+}
+
+/** What is done to requests on purpose, for tests. */
+export interface FaultOptions {
+  delay?: { duration: Duration; ratio?: number | undefined } | undefined;
+  abort?: FaultAbortOptions | undefined;
+}
+
+export interface FaultAbortOptions {
+  /** For HTTP requests. @defaultValue 503 */
+  status?: number | undefined;
+  /** For gRPC requests. @defaultValue 14 (UNAVAILABLE) */
+  grpcStatus?: number | undefined;
+  /** Share of the requests. @defaultValue 1 */
+  ratio?: number | undefined;
 }
 
 export interface RouteMatchOptions {

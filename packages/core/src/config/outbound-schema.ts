@@ -269,6 +269,10 @@ export const outboundSchema = z.strictObject({
   defaults: field(serviceSettingsSchema, {
     doc: "settings of authorities that `services` does not name, and of fields that it leaves out",
   }),
+  allowFaults: field(z.boolean(), {
+    doc: "whether `fault` of routes is allowed where NODE_ENV is production",
+    default: false,
+  }),
   queue: field(
     z.strictObject({
       capacity: field(count.min(1), {

@@ -1,6 +1,7 @@
 import { type PathPattern, parsePathPattern } from "@selvage/policy";
 import type { z } from "zod";
 import type {
+  FaultConfig,
   HeaderFilterConfig,
   NamedMatchConfig,
   PathMatchConfig,
@@ -9,6 +10,7 @@ import type {
   RouteFiltersConfig,
   RouteMatchConfig,
 } from "./config.js";
+import { defaultFaultGrpcStatus, defaultFaultRatio, defaultFaultStatus } from "./fault-schema.js";
 import type { routeListSchema } from "./outbound-schema.js";
 import { defaultRedirectStatus, defaultRoutePath } from "./route-schema.js";
 
@@ -28,6 +30,21 @@ export function resolveRoute(route: CheckedRoute, settings: Pick<RouteConfig, "t
     filters: route.filters === undefined ? null : resolveFilters(route.filters),
     backends: (route.backends ?? []).map(({ service, weight = 1 }) => ({ service, weight })),
     overrides: route.overrides ?? false,
+    fault: route.fault === undefined ? null : resolveFault(route.fault),
+  };
+}
+
+function resolveFault({ delay, abort }: NonNullable<CheckedRoute["fault"]>): FaultConfig {
+  return {
+    delay: delay === undefined ? null : { durationMs: delay.duration, ratio: delay.ratio ?? defaultFaultRatio },
+    abort:
+      abort === undefined
+        ? null
+        : {
+            status: abort.status ?? defaultFaultStatus,
+            grpcStatus: abort.grpcStatus ?? defaultFaultGrpcStatus,
+            ratio: abort.ratio ?? defaultFaultRatio,
+          },
   };
 }
 

@@ -176,6 +176,32 @@ describe("identity", () => {
     ]);
   });
 
+  test("faults are warned about, and in production refused unless they are meant", () => {
+    const fault = { abort: { ratio: 0.1 } };
+    const outbound = {
+      defaults: { routes: [{ name: "all", fault }] },
+      services: { a: {}, b: { routes: [{ name: "other" }, { match: { path: "/x" }, fault }] } },
+    };
+    const { warnings, outbound: resolved } = directory.load({ outbound });
+    expect(warnings).toEqual([
+      "outbound.defaults.routes[0].fault: faults are injected into requests of the route all",
+      "outbound.services.b.routes[1].fault: faults are injected into requests of the route /x",
+    ]);
+    expect(resolved.services["a"]?.routes[0]?.fault).toEqual({
+      delay: null,
+      abort: { status: 503, grpcStatus: 14, ratio: 0.1 },
+    });
+    const env = { NODE_ENV: "production" };
+    expect(directory.errorsOf({ identity: ca, outbound }, env)).toEqual([
+      expect.stringContaining("outbound.defaults.routes[0].fault must not be there where NODE_ENV is production"),
+      expect.stringContaining("set outbound.allowFaults to true"),
+      expect.stringContaining("outbound.services.b.routes[1].fault"),
+    ]);
+    expect(directory.load({ identity: ca, outbound: { ...outbound, allowFaults: true } }, env).warnings).toHaveLength(
+      2,
+    );
+  });
+
   test("production refuses the development authority", () => {
     const env = { NODE_ENV: "production" };
     expect(directory.errorsOf({}, env)).toEqual([

@@ -2,18 +2,11 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { DocumentPath, RateLimitDocument, RuleDocument } from "@selvage/policy";
 import { parseEgressRule } from "../egress/egress-rule.js";
-import type {
-  EgressRuleConfig,
-  IdentityConfig,
-  InboundConfig,
-  MeshConfig,
-  OutboundConfig,
-  PolicyConfig,
-  WorkloadConfig,
-} from "./config.js";
+import type { EgressRuleConfig, IdentityConfig, MeshConfig, OutboundConfig, WorkloadConfig } from "./config.js";
 import { parseDuration } from "./duration.js";
 import { defaultsOf } from "./fields.js";
 import { defaultLifetime, refuseSocket } from "./identity-schema.js";
+import type { InboundConfig, PolicyConfig } from "./inbound-config.js";
 import { adaptiveLimitSchema } from "./inbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
 import { resolveService, resolveSettings } from "./resolve-service.js";
@@ -200,6 +193,7 @@ function resolveOutbound(
     defaults: resolveSettings(outbound.defaults, {}, (path) =>
       absolute(["outbound", "defaults", "routes", "file"], path),
     ),
+    allowFaults: outbound.allowFaults,
     queue: { capacity, failFastMs: failFast },
     maxInFlight: outbound.maxInFlight,
     egress: {

@@ -8,7 +8,7 @@ type Refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: stri
 export function checkRoutes(
   routes: readonly RouteConfig[],
   keys: DocumentPath,
-  config: Pick<MeshConfig, "outbound" | "workload" | "identity">,
+  config: Pick<MeshConfig, "outbound" | "workload" | "identity" | "production">,
   refuse: Refuse,
 ): void {
   const names = new Map<string, number>();
@@ -27,6 +27,10 @@ export function checkRoutes(
     for (const [text] of same) matches.set(text, i);
     checkBackends(route, at, config, refuse);
     checkFilters(route, at, config, refuse);
+    if (route.fault !== null && config.production && !config.outbound.allowFaults) {
+      const remedy = "leave it out, or set outbound.allowFaults to true";
+      refuse([...at, "fault"], undefined, "must not be there where NODE_ENV is production", remedy);
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { claimsIdentity } from "../layers/mesh-header.js";
 import { compileRegex } from "../router/linear-regex.js";
 import { isHostName, refuseAuthority } from "./address.js";
+import { faultSchema } from "./fault-schema.js";
 import { checked, duration, field, port, required, text } from "./field.js";
 
 export const defaultRoutePath = "/*";
@@ -255,6 +256,10 @@ export function routesSchemas<R extends z.ZodType>(retry: R) {
       defaultText: "as beside `routes`",
     }),
     retry: field(retry, { doc: "as `retry` beside `routes`, field by field, for these requests", type: "as `retry`" }),
+    fault: field(faultSchema, {
+      doc: "what is done to these requests on purpose, for tests, see docs/protection.md",
+      optional: true,
+    }),
   });
   const list = z.array(route);
   const file = z.strictObject({

@@ -1,4 +1,4 @@
-import type { BackendConfig, HeaderFilterConfig } from "../config/config.js";
+import type { BackendConfig, FaultConfig, HeaderFilterConfig } from "../config/config.js";
 import type { TargetLookup } from "../layers/route.js";
 import type { Route } from "../router/route.js";
 import type { RedirectedRequest } from "../router/route-filters.js";
@@ -24,6 +24,8 @@ export interface RouteExplanation {
   readonly backends: readonly BackendExplanation[];
   /** The caller may set timeout and retries by `l5d-` headers. */
   readonly overrides: boolean;
+  /** What is done to calls on purpose; `null`: nothing. */
+  readonly fault: FaultConfig | null;
 }
 
 /** Discovery of the backends begins if it had not. */
@@ -41,6 +43,7 @@ export function explainRoute(route: Route, call: RedirectedRequest, targets: Tar
       return { ...backend, share: route.backends!.shareOf(backend), target: target?.describe() ?? null };
     }),
     overrides: route.overrides === true,
+    fault: route.fault ?? null,
   };
 }
 

@@ -65,6 +65,8 @@ export class RouteFile {
       return;
     }
     for (const listener of this.#listeners) listener(this.#routes);
-    if (changed) log("info", "routes.reloaded", { file, routes: this.#routes.length });
+    if (!changed) return;
+    const faults = this.#routes.filter(({ fault }) => fault !== null).length;
+    log(faults > 0 ? "warn" : "info", "routes.reloaded", { file, routes: this.#routes.length, faults });
   }
 }

@@ -5,6 +5,7 @@ import type { IdentitySource } from "@selvage/tls-identity";
 import { AdminService } from "../admin/admin-service.js";
 import { Readiness } from "../admin/readiness.js";
 import type { MeshConfig } from "../config/config.js";
+import { mayInjectFaults } from "../config/config-checks.js";
 import { loadConfig } from "../config/load.js";
 import type { MeshOptions } from "../config/options.js";
 import { redactConfig } from "../config/redact.js";
@@ -141,6 +142,7 @@ export class MeshRuntime {
       targets: this.#targets,
       hold: new ProcessHold(),
       maxInFlight: config.outbound.maxInFlight,
+      faults: mayInjectFaults(config),
       ...(config.telemetry.traces ? {} : { trace: null }),
     });
     this.#closers.push(new IdentityMetrics(metrics.registry, identity, clock, log).close);

@@ -1,4 +1,4 @@
-import type { AdaptiveLimitConfig } from "../config/config.js";
+import type { AdaptiveLimitConfig } from "../config/inbound-config.js";
 import type { Random } from "../runtime/random.js";
 import { SampleWindow } from "./sample-window.js";
 

@@ -1,4 +1,4 @@
-import type { RouteMatchConfig } from "../config/config.js";
+import type { FaultConfig, RouteMatchConfig } from "../config/config.js";
 import type { RetryPolicy } from "../resilience/retry-policy.js";
 import type { RouteFilters } from "./route-filters.js";
 import type { WeightedBackends } from "./weighted-backends.js";
@@ -17,4 +17,6 @@ export interface Route {
   readonly backends?: WeightedBackends | null;
   /** Whether the caller may set timeout and retries of a request by headers. @defaultValue false */
   readonly overrides?: boolean;
+  /** Absent: none. It has an effect in stacks with the `fault` layer. */
+  readonly fault?: FaultConfig;
 }

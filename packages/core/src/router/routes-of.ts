@@ -16,5 +16,6 @@ export function routesOf(config: RouteConfig): Route[] {
     filters: config.filters === null ? null : new RouteFilters(config.filters, match.path),
     backends,
     overrides: config.overrides,
+    ...(config.fault !== null && { fault: config.fault }),
   }));
 }

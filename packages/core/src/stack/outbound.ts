@@ -3,6 +3,7 @@ import type { Endpoint, EndpointTransport } from "../balancer/endpoint.js";
 import { describe, type Layer, stack } from "../layer.js";
 import { BalanceService } from "../layers/balance.js";
 import { DeadlineLayer } from "../layers/deadline.js";
+import { FaultLayer } from "../layers/fault.js";
 import { FilterLayer } from "../layers/filter.js";
 import { MeasureLayer } from "../layers/measure.js";
 import { RequireIdentityLayer } from "../layers/require-identity.js";
@@ -27,6 +28,8 @@ export interface OutboundParts {
   readonly targets: TargetLookup;
   /** Exchanges in flight, beyond which more are refused. @defaultValue 100000 (as Linkerd) */
   readonly maxInFlight?: number;
+  /** Routes may inject faults. @defaultValue false: their `fault` has no effect */
+  readonly faults?: boolean;
   /** Held while there is anything in flight. */
   readonly hold?: ProcessHold;
   /** Instead of the one that looks for OpenTelemetry's global tracer; `null` for none. */
@@ -57,6 +60,8 @@ export function outboundLayers(parts: OutboundParts): readonly Layer[] {
     new FilterLayer({ targets: parts.targets, clock: parts.clock, random: parts.random }),
     // Above retry, so that attempts and the waits between them are within the one deadline.
     new DeadlineLayer(parts.wheel),
+    // Below deadline, which covers its delays; above retry, so that what it does reaches the application as often as the route says.
+    ...(parts.faults === true ? [new FaultLayer(parts)] : []),
     // Above balance, so that each attempt gets an endpoint of its own.
     new RetryLayer({ clock: parts.clock, wheel: parts.wheel, random: parts.random }),
   ];

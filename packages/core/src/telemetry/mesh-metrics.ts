@@ -65,6 +65,12 @@ export const metricDefinitions = Object.freeze({
     help: "Requests whose last permitted attempt failed in a way that would have been retried.",
     labels: ["server_address"],
   },
+  faults: {
+    name: "selvage_faults_total",
+    kind: "counter",
+    help: "Faults that routes injected, by kind: delay, abort.",
+    labels: ["server_address", "kind"],
+  },
   endpointState: {
     name: "selvage_endpoint_state",
     kind: "gauge",
@@ -114,6 +120,7 @@ export class MeshMetrics {
   readonly retries: MetricFamily<CounterSeries>;
   readonly retryBudgetExhausted: MetricFamily<CounterSeries>;
   readonly retryLimitExceeded: MetricFamily<CounterSeries>;
+  readonly faults: MetricFamily<CounterSeries>;
   readonly endpointState: MetricFamily<GaugeSeries>;
   readonly queued: MetricFamily<GaugeSeries>;
   readonly concurrencyLimit: MetricFamily<GaugeSeries>;
@@ -131,6 +138,7 @@ export class MeshMetrics {
     this.retries = registry.counter(metricDefinitions.retries);
     this.retryBudgetExhausted = registry.counter(metricDefinitions.retryBudgetExhausted);
     this.retryLimitExceeded = registry.counter(metricDefinitions.retryLimitExceeded);
+    this.faults = registry.counter(metricDefinitions.faults);
     this.endpointState = registry.gauge(metricDefinitions.endpointState);
     this.queued = registry.gauge(metricDefinitions.queued);
     this.concurrencyLimit = registry.gauge(metricDefinitions.concurrencyLimit);

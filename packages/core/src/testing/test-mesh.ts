@@ -113,7 +113,7 @@ export class TestMesh {
       find: (authority) => [this.target, ...this.others].find((target) => target.authority === authority) ?? null,
       explainUnknown: () => "known are test.example",
     };
-    this.service = outboundStack({ clock, wheel, random, metrics, targets, trace: null });
+    this.service = outboundStack({ clock, wheel, random, metrics, targets, faults: true, trace: null });
   }
 }
 
