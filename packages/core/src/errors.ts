@@ -25,6 +25,8 @@ export const meshErrors = Object.freeze({
   SELVAGE_ERR_FAIL_FAST: { status: 504, grpcStatus: 14 },
   /** The time for the whole exchange, retries included, is over. */
   SELVAGE_ERR_DEADLINE: { status: 504, grpcStatus: 4 },
+  /** Nothing came or went for as long as that may be. */
+  SELVAGE_ERR_IDLE: { status: 504, grpcStatus: 4 },
   /** The time for one attempt is over. */
   SELVAGE_ERR_PER_TRY_TIMEOUT: { status: 504, grpcStatus: 4 },
   /** The other end is not who it has to be, or can't prove it. */

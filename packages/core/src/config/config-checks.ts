@@ -1,5 +1,6 @@
 import { type DocumentPath, pathText } from "@selvage/policy";
 import { formatHostPort } from "./address.js";
+
 import type {
   EgressRuleConfig,
   HostPort,
@@ -9,6 +10,7 @@ import type {
   ServiceConfig,
   ServiceSettings,
 } from "./config.js";
+
 import { formatDuration } from "./duration.js";
 import { checkRoutes } from "./route-checks.js";
 
@@ -96,6 +98,12 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: Me
     refuse,
     settings === config.outbound.defaults ? null : config.outbound.defaults.retry,
   );
+  checkIdleTimeout(
+    settings,
+    [...keys, "idleTimeout"],
+    refuse,
+    settings === config.outbound.defaults ? null : config.outbound.defaults,
+  );
   const { minPenaltyMs, maxPenaltyMs } = settings.failureAccrual;
   if (minPenaltyMs > maxPenaltyMs) {
     const remedy = `failureAccrual.maxPenalty is ${formatDuration(maxPenaltyMs)}`;
@@ -109,8 +117,24 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: Me
   // Those of a file are checked where it is read, so that its lines can be named.
   if (settings.routesFile !== null) return;
   checkRoutes(settings.routes, [...keys, "routes"], config, refuse);
-  for (const [i, route] of settings.routes.entries())
+  for (const [i, route] of settings.routes.entries()) {
     checkRetry(route.retry, route.timeoutMs, [...keys, "routes", i, "retry"], refuse, settings.retry);
+    checkIdleTimeout(route, [...keys, "routes", i, "idleTimeout"], refuse, settings);
+  }
+}
+
+/** An idle timeout that the timeout is always faster than. `outer`: what it may be based on, and was checked by itself. */
+export function checkIdleTimeout(
+  { timeoutMs, idleTimeoutMs }: Pick<RouteConfig, "timeoutMs" | "idleTimeoutMs">,
+  keys: DocumentPath,
+  refuse: Refuse,
+  outer: Pick<RouteConfig, "idleTimeoutMs"> | null,
+): void {
+  // What is said of more than this may be too long here: then there is none here.
+  if (idleTimeoutMs === 0 || timeoutMs === 0 || idleTimeoutMs < timeoutMs || idleTimeoutMs === outer?.idleTimeoutMs)
+    return;
+  const remedy = `the timeout for everything is ${formatDuration(timeoutMs)}`;
+  refuse(keys, formatDuration(idleTimeoutMs), "must be below the timeout", remedy);
 }
 
 /** Rules across the fields of retries. `outer`: what they are based on, and was checked by itself. */

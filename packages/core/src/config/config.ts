@@ -129,6 +129,8 @@ export interface ServiceSettings {
   readonly protocol: EndpointProtocol;
   /** The whole exchange, attempts and backoff included. 0: none. */
   readonly timeoutMs: number;
+  /** Without a byte of the exchange in either direction. 0: none. */
+  readonly idleTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly retry: RetryConfig;
   /** In the order they were written. The most specific match wins (Gateway API), the first of equals. */
@@ -205,6 +207,7 @@ export interface RouteConfig {
   /** One of them has to match. */
   readonly matches: readonly RouteMatchConfig[];
   readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly retry: RetryConfig;
   /** `null`: none. */
   readonly filters: RouteFiltersConfig | null;

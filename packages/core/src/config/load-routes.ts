@@ -1,9 +1,10 @@
 import { checkDocument, type DocumentPath, pathText } from "@selvage/policy";
-import type { MeshConfig, RouteConfig, ServiceSettings } from "./config.js";
-import { checkRetry } from "./config-checks.js";
+import type { MeshConfig, RouteConfig } from "./config.js";
+import { checkIdleTimeout, checkRetry } from "./config-checks.js";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import { readConfigFile } from "./config-file.js";
 import { routeListSchema } from "./outbound-schema.js";
+import type { RouteSettings } from "./resolve-route.js";
 import { resolveRouteOf } from "./resolve-service.js";
 import { checkRoutes } from "./route-checks.js";
 
@@ -14,7 +15,7 @@ import { checkRoutes } from "./route-checks.js";
  */
 export function loadRoutes(
   file: string,
-  settings: Pick<ServiceSettings, "timeoutMs" | "retry">,
+  settings: RouteSettings,
   config: Pick<MeshConfig, "outbound" | "workload" | "identity" | "production">,
   cwd: string,
 ): readonly RouteConfig[] {
@@ -28,8 +29,10 @@ export function loadRoutes(
   const refuse = (keys: DocumentPath, value: unknown, problem: string, remedy: string) =>
     void problems.push({ keys, path: pathText(keys), value, problem, remedy, where: read.locate(keys) });
   checkRoutes(routes, [], config, refuse);
-  for (const [i, route] of routes.entries())
+  for (const [i, route] of routes.entries()) {
     checkRetry(route.retry, route.timeoutMs, [i, "retry"], refuse, settings.retry);
+    checkIdleTimeout(route, [i, "idleTimeout"], refuse, settings);
+  }
   if (problems.length > 0) throw new ConfigError(problems);
   return routes;
 }

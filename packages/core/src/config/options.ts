@@ -150,6 +150,8 @@ export interface ServiceSettingsOptions {
   protocol?: EndpointProtocol | undefined;
   /** @defaultValue 0 (none) */
   timeout?: Duration | undefined;
+  /** Without a byte of the exchange in either direction. @defaultValue 0 (none) */
+  idleTimeout?: Duration | undefined;
   /** @defaultValue `"1s"` */
   connectTimeout?: Duration | undefined;
   retry?: RetryOptions | undefined;
@@ -223,6 +225,7 @@ export interface RouteOptions {
   /** The caller may set timeout and retries by headers. @defaultValue false */
   overrides?: boolean | undefined;
   timeout?: Duration | undefined;
+  idleTimeout?: Duration | undefined;
   retry?: RetryOptions | undefined;
   /** Absent: none. */
   fault?: FaultOptions | undefined;

@@ -119,6 +119,10 @@ const settings = {
     default: "h1",
   }),
   timeout: field(duration, { doc: "for the whole exchange, attempts and backoff included; 0 sets none", default: 0 }),
+  idleTimeout: field(duration, {
+    doc: "without a byte of the exchange in either direction, tunnels included; ends it at most a quarter later; 0 sets none",
+    default: 0,
+  }),
   connectTimeout: field(positiveDuration, { doc: "for TCP and TLS together", default: "1s" }),
   retry: field(retry, { doc: "when and how often to try again" }),
   routes: field(routes.written, {

@@ -15,12 +15,14 @@ import type { routeListSchema } from "./outbound-schema.js";
 import { defaultRedirectStatus, defaultRoutePath } from "./route-schema.js";
 
 export type CheckedRoute = z.output<typeof routeListSchema>[number];
+/** What a route has from beside it, where it says nothing itself. */
+export type RouteSettings = Pick<RouteConfig, "timeoutMs" | "idleTimeoutMs" | "retry">;
 type CheckedMatch = Exclude<NonNullable<CheckedRoute["match"]>, readonly unknown[]>;
 type CheckedFilters = NonNullable<CheckedRoute["filters"]>;
 type CheckedValues = NonNullable<CheckedMatch["headers"]>;
 
 /** A route as it was written, with what was already made of its settings. */
-export function resolveRoute(route: CheckedRoute, settings: Pick<RouteConfig, "timeoutMs" | "retry">): RouteConfig {
+export function resolveRoute(route: CheckedRoute, settings: RouteSettings): RouteConfig {
   const written = route.match === undefined ? [{}] : Array.isArray(route.match) ? route.match : [route.match];
   const matches = written.map(resolveMatch);
   return {

@@ -20,7 +20,7 @@ import {
   successRateSchema,
 } from "./outbound-schema.js";
 import { type Filled, overlay } from "./overlay.js";
-import { type CheckedRoute, resolveRoute } from "./resolve-route.js";
+import { type CheckedRoute, type RouteSettings, resolveRoute } from "./resolve-route.js";
 import type { CheckedOptions } from "./schema.js";
 
 type CheckedOutbound = NonNullable<CheckedOptions["outbound"]>;
@@ -59,14 +59,18 @@ export function resolveSettings(
   const successRate = own.failureAccrual?.successRate ?? defaults.failureAccrual?.successRate;
   const { consecutiveFailures, minPenalty, maxPenalty, jitter } = all.failureAccrual;
   const timeoutMs = all.timeout;
+  const idleTimeoutMs = all.idleTimeout;
   const retry = resolveRetry(all.retry);
   const routes = all.routes as CheckedRoute[] | { readonly file: string };
   return {
     protocol: all.protocol,
     timeoutMs,
+    idleTimeoutMs,
     connectTimeoutMs: all.connectTimeout,
     retry,
-    routes: Array.isArray(routes) ? routes.map((route) => resolveRouteOf(route, { timeoutMs, retry })) : [],
+    routes: Array.isArray(routes)
+      ? routes.map((route) => resolveRouteOf(route, { timeoutMs, idleTimeoutMs, retry }))
+      : [],
     routesFile: Array.isArray(routes) ? null : absolute(routes.file),
     retryBudget: {
       ratio: all.retryBudget.ratio,
@@ -131,12 +135,10 @@ function writtenRetry(retry: RetryConfig): FilledSettings["retry"] {
 }
 
 /** A route over the settings beside it. */
-export function resolveRouteOf(
-  route: CheckedRoute,
-  settings: Pick<ServiceSettings, "timeoutMs" | "retry">,
-): RouteConfig {
+export function resolveRouteOf(route: CheckedRoute, settings: RouteSettings): RouteConfig {
   return resolveRoute(route, {
     timeoutMs: route.timeout ?? settings.timeoutMs,
+    idleTimeoutMs: route.idleTimeout ?? settings.idleTimeoutMs,
     retry:
       route.retry === undefined
         ? settings.retry

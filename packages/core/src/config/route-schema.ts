@@ -255,6 +255,10 @@ export function routesSchemas<R extends z.ZodType>(retry: R) {
       doc: "as `timeout` beside `routes`, for these requests",
       defaultText: "as beside `routes`",
     }),
+    idleTimeout: field(duration, {
+      doc: "as `idleTimeout` beside `routes`, for these requests",
+      defaultText: "as beside `routes`",
+    }),
     retry: field(retry, { doc: "as `retry` beside `routes`, field by field, for these requests", type: "as `retry`" }),
     fault: field(faultSchema, {
       doc: "what is done to these requests on purpose, for tests, see docs/protection.md",

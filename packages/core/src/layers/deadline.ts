@@ -5,10 +5,11 @@ import type { Layer } from "../layer.js";
 import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-wheel.js";
 import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
 import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.js";
+import { watchIdle } from "./idle.js";
 
 /**
  * Ends an exchange when its time is over: the route's timeout, the caller's own deadline (`x.deadlineAt`, `grpc-timeout`),
- * whichever comes first. It covers everything, retries and the body of the response included; a tunnel only up to its head.
+ * whichever comes first, and when nothing moves for as long as the route's idle timeout. It covers everything, retries and the body of the response included; a tunnel only up to its head.
  * gRPC peers are told what is left.
  */
 export class DeadlineLayer implements Layer {
@@ -34,7 +35,8 @@ class DeadlineService implements Service {
   }
 
   call(x: MeshExchange, sink: Sink): void {
-    const { timeoutMs } = x.route!;
+    const { timeoutMs, idleTimeoutMs = 0 } = x.route!;
+    if (idleTimeoutMs > 0) sink = watchIdle(x, sink, idleTimeoutMs, this.#wheel);
     let at = x.deadlineAt;
     if (timeoutMs > 0) at = Math.min(at, x.startedAt + timeoutMs);
     if (isGrpcRequest(x.method, x.headers)) at = tellDeadline(x, at);

@@ -139,6 +139,7 @@ export function targetSettings(
       name: "default",
       match: anyMatch,
       timeoutMs: settings.timeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
       retry: compileRetryPolicy(settings.retry),
       filters: null,
       backends: null,

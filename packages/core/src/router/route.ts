@@ -10,6 +10,8 @@ export interface Route {
   readonly match: RouteMatchConfig;
   /** For the whole exchange, retries and waits included; 0 for none. */
   readonly timeoutMs: number;
+  /** Without a byte in either direction; 0 for none. @defaultValue 0 */
+  readonly idleTimeoutMs?: number;
   readonly retry: RetryPolicy;
   /** What is changed on the way. @defaultValue nothing */
   readonly filters?: RouteFilters | null;

@@ -12,6 +12,7 @@ export function routesOf(config: RouteConfig): Route[] {
     name: config.name,
     match,
     timeoutMs: config.timeoutMs,
+    idleTimeoutMs: config.idleTimeoutMs,
     retry,
     filters: config.filters === null ? null : new RouteFilters(config.filters, match.path),
     backends,
