@@ -36,7 +36,7 @@ export function bundle(): Promise<unknown> {
     conditions: ["selvage-source"],
     external: ["@opentelemetry/api", "@grpc/grpc-js", "undici", "yaml", "node-forge", "zod"],
     // For what is CommonJS and bundled.
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: { js: 'import { createRequire as __cr } from "node:module"; const require = __cr(import.meta.url);' },
     logLevel: "error",
   });
   return bundled;
