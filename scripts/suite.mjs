@@ -11,4 +11,5 @@ else if (suite === "soak") {
   run("npx", ["vitest", "run", "--project", "conformance", "identity-soak", ...rest]);
 } else if (suite === "bench") run("node", ["test/bench/main.mjs", ...rest]);
 else if (suite === "micro") run("node", ["test/bench/micro/micro.mjs", ...rest]);
+else if (suite === "bench-identity") run("node", ["--expose-gc", "test/bench/micro/identity.mjs", ...rest]);
 else run("npx", ["vitest", "run", "--project", suite, ...rest]);

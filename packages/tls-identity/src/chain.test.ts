@@ -44,7 +44,26 @@ test("a chain is refused for its fault", () => {
   );
   expect(verdict({}, now + 2 * 3_600_000)).toBe("chain-expired");
   expect(verdict({ notAfter: now + year }, now + year / 2)).toBe("chain-expired");
+  expect(verdict({}, now - 2 * 3_600_000)).toBe("chain-expired");
   expect(verdict({ intermediates: Array(12).fill(a.issuer.certificate.raw) })).toBe("chain-empty");
+});
+
+test("an empty chain leads nowhere", () => {
+  expect(() => verifyChain([], a.bundle, now)).toThrow(expect.objectContaining({ reason: "chain-empty" }));
+});
+
+test("a signature counts only under the issuer's name", () => {
+  // The issuer's key under the name of another: the signature is good, the chain is not.
+  const renamed = { ...a.issuer, certificate: { ...a.issuer.certificate, subject: b.issuer.certificate.subject } };
+  expect(verdict({ signer: renamed, intermediates: [a.issuer.certificate.raw] })).toBe("chain-signature");
+});
+
+test("a root's own path length counts", () => {
+  const flat = createAuthorityBelow(a.root, "flat", now, 0);
+  const below = createAuthorityBelow(flat, "below", now, null);
+  const bundle = { trustDomain: "a.example", roots: [flat.certificate.raw] };
+  expect(verdict({ signer: flat, intermediates: [] }, now, bundle)).toBe("accepted");
+  expect(verdict({ signer: below }, now, bundle)).toBe("chain-path-length");
 });
 
 test("an expired root refuses only what no other root signs", () => {

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { TLSSocket } from "node:tls";
+import type { PeerCertificate, TLSSocket } from "node:tls";
 import { BoundedCache } from "./bounded-cache.js";
 import { IdentityError } from "./identity-error.js";
 import type { SpiffeId } from "./spiffe-id.js";
@@ -41,10 +41,10 @@ export function peerIdentity(socket: TLSSocket, options?: PeerIdentityOptions): 
   if (socket.isSessionReused())
     throw new IdentityError("tls-session-resumed", "a resumed session proves nothing about certificates");
   if (socket.getProtocol() !== "TLSv1.3") throw new IdentityError("tls-version", "the connection is not TLS 1.3");
-  // Reading it takes the peer's chain off the connection on Node 20 and 24, so nothing here asks for more than the leaf.
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) throw new IdentityError("tls-no-certificate", "the peer sent no certificate");
-  const leaf = leafOf(certificate.raw);
+  // Not getPeerX509Certificate: that takes the peer's chain off the connection on Node 20 and 24, and three times as long.
+  const raw = (socket.getPeerCertificate() as Partial<PeerCertificate> | null)?.raw;
+  if (raw === undefined) throw new IdentityError("tls-no-certificate", "the peer sent no certificate");
+  const leaf = leafOf(raw);
   admitLeaf(leaf, { now: options?.now?.() ?? Date.now(), dnsTrustDomain: options?.dnsTrustDomain });
   return { id: leaf.id, notAfter: leaf.notAfter };
 }

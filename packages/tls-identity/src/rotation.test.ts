@@ -113,6 +113,10 @@ describe("a rotation", () => {
         return { ...good, chain: [good.chain[0]!, trust.b.issuer.certificate.raw] };
       },
       (now) => svid(now - 25 * hour),
+      (now) => ({
+        ...svid(now),
+        bundles: new Map([...svid(now).bundles, ["b.example", { trustDomain: "b.example", roots: [] }]]),
+      }),
     ];
     const reasons: string[] = [];
     for (const make of wrong) {
@@ -132,6 +136,7 @@ describe("a rotation", () => {
       "chain-untrusted",
       "chain-signature",
       "leaf-expired",
+      "bundle-empty",
     ]);
   });
 

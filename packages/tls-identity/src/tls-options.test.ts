@@ -154,7 +154,7 @@ describe("TLS between workloads", () => {
       authorized: true,
       isSessionReused: () => false,
       getProtocol: () => "TLSv1.3",
-      getPeerX509Certificate: () => undefined,
+      getPeerCertificate: () => ({}),
     };
     const judge = (change: object) => () => peerIdentity({ ...socket, ...change } as unknown as TLSSocket);
     expect(judge({ authorized: false })).toThrow(expect.objectContaining({ reason: "tls-not-authorized" }));
@@ -169,7 +169,7 @@ describe("TLS between workloads", () => {
       authorized: true,
       isSessionReused: () => false,
       getProtocol: () => "TLSv1.3",
-      getPeerX509Certificate: () => ({ raw: der }),
+      getPeerCertificate: () => ({ raw: der }),
     } as unknown as TLSSocket;
     expect(peerIdentity(socket).id).toBe(testPeerId);
     const late = { now: () => trust.now + 2 * 3_600_000 };

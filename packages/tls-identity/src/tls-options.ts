@@ -57,9 +57,8 @@ export function serverTlsOptions(snapshot: IdentitySnapshot): TlsOptions {
  */
 export function clientTlsOptions(snapshot: IdentitySnapshot, expected: SpiffeId): ConnectionOptions {
   return {
+    // Versions are the context's: beside one, options of that name count for nothing.
     secureContext: clientContext(snapshot, expected.trustDomain),
-    minVersion: "TLSv1.3",
-    maxVersion: "TLSv1.3",
     rejectUnauthorized: true,
     servername: expected.kind === "dns" ? expected.toString() : "",
     checkServerIdentity: (_host, certificate) => {

@@ -66,6 +66,21 @@ describe("the leaf gate", () => {
     expect(reasonOf(() => admitLeaf({ ...good, id: dns }, { now, dnsTrustDomain: "a.example" }))).toBe("accepted");
   });
 
+  test("admits nobody early, late, by another kind of name, or instead of another", () => {
+    // Not made of the list of rules, which would forget what the list forgets.
+    expect(admissionChecks.map(({ reason }) => reason)).toEqual([
+      "leaf-not-yet-valid",
+      "leaf-expired",
+      "leaf-dns-not-allowed",
+      "leaf-id-unexpected",
+    ]);
+  });
+
+  test("returns nobody, even without any rule", () => {
+    const der = readPem(bakeLeaf(trust, { names: null }).chainPem)[0]!.der;
+    expect(reasonOf(() => verifyLeaf(der, []))).toBe("certificate-malformed");
+  });
+
   test("refuses every leaf of the corpus whose own form is its fault, for the stated reason", () => {
     const ours = leaves.filter(
       ({ reason }) => /^(leaf|der|certificate)-/.test(reason) && !/-(unexpected|not-allowed)$/.test(reason),
