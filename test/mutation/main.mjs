@@ -21,7 +21,7 @@ const subjects = {
   "chain.ts": ["chain", "rotation"],
   "snapshot.ts": ["rotation", "chain"],
   "spiffe-id.ts": ["spiffe-id"],
-  "certificate.ts": ["verify", "testing/bad-identities"],
+  "certificate.ts": ["certificate", "verify", "testing/bad-identities"],
   "csr.ts": ["csr"],
 };
 /** Rules are not what random mutants of certificates are about, and these take long. */

@@ -4,7 +4,8 @@ import { parseDer } from "./der.js";
 import { IdentityError } from "./identity-error.js";
 import { exportSpki, generateKey } from "./key.js";
 import { createRotation } from "./rotation.js";
-import type { SvidMaterial } from "./snapshot.js";
+import { createSnapshot, type SvidMaterial } from "./snapshot.js";
+import { SpiffeId } from "./spiffe-id.js";
 import { createTestClock } from "./testing/test-clock.js";
 import { createTestTrust, testPeerId } from "./testing/test-trust.js";
 
@@ -138,6 +139,15 @@ describe("a rotation", () => {
       "leaf-expired",
       "bundle-empty",
     ]);
+  });
+
+  test("publishes no SVID of somebody else", () => {
+    const expected = SpiffeId.parse("spiffe://a.example/ns/test/sa/other");
+    const terms = { generation: 1, now: trust.now };
+    expect(createSnapshot(svid(trust.now), { ...terms, expected: testPeerId }).id).toBe(testPeerId);
+    expect(() => createSnapshot(svid(trust.now), { ...terms, expected })).toThrow(
+      expect.objectContaining({ reason: "svid-id-mismatch" }),
+    );
   });
 
   test("gives an attempt up that takes too long, and makes another", async () => {

@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { IdentityError } from "./identity-error.js";
-import { internedIds, SpiffeId } from "./spiffe-id.js";
+import { internedIds, requireTrustDomain, SpiffeId } from "./spiffe-id.js";
 
 function reasonOf(text: string): string {
   try {
@@ -67,6 +67,10 @@ describe("SpiffeId", () => {
     ["Web.ns.serviceaccount.identity.linkerd.local", "id-dns-form"],
     ["web..serviceaccount.identity.linkerd.local", "id-dns-form"],
     ["web.ns.serviceaccount.identity.linkerd.local.", "id-dns-form"],
+    ["web.ns.service.identity.linkerd.local", "id-dns-form"],
+    ["web.ns.serviceaccount.id.linkerd.local", "id-dns-form"],
+    [`web.ns.serviceaccount.identity.linkerd${".local".repeat(40)}`, "id-dns-form"],
+    [5 as never, "id-too-long"],
   ])("refuses %j as %s", (text, reason) => {
     expect(reasonOf(text)).toBe(reason);
   });
@@ -92,4 +96,9 @@ describe("SpiffeId", () => {
     expect(internedIds()).toBeLessThan(12_000);
     expect(SpiffeId.parse("spiffe://flood.example/held")).toBe(held);
   });
+});
+
+test("a trust domain is a text", () => {
+  expect(requireTrustDomain("5")).toBe("5");
+  expect(() => requireTrustDomain(5 as never)).toThrow(/is not a trust domain/);
 });

@@ -4,7 +4,6 @@ import { IdentityError } from "./identity-error.js";
 export type IdKind = "spiffe" | "dns";
 
 const maxIdBytes = 2048;
-const maxTrustDomainBytes = 255;
 const scheme = "spiffe://";
 // A leading or trailing dot would be a wildcard to X.509 name constraints (RFC 5280 section 4.2.1.10), so a trust domain has none.
 const trustDomainPattern = /^(?!\.)[a-z0-9._-]{1,255}(?<!\.)$/;
@@ -88,7 +87,7 @@ export class SpiffeId {
  * Throws unless `text` can be a trust domain: 1 to 255 of `a-z 0-9 . _ -`, not beginning or ending with a dot.
  */
 export function requireTrustDomain(text: string): string {
-  if (typeof text !== "string" || text.length > maxTrustDomainBytes || !trustDomainPattern.test(text)) {
+  if (typeof text !== "string" || !trustDomainPattern.test(text)) {
     throw new IdentityError(
       "id-trust-domain",
       `${quote(text)} is not a trust domain: use a-z 0-9 . _ -, no dot at either end`,
