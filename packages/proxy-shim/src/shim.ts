@@ -53,7 +53,7 @@ export async function startShim({ options, file, inbound = true, announce = true
     drainInbound: () => runtime.drainInbound(),
     async close() {
       await runtime.drainInbound();
-      await outbound.close(config.drain.timeoutMs);
+      await outbound.close(runtime.drainLeftMs);
       await app.close();
       await runtime.close();
     },

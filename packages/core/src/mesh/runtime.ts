@@ -87,6 +87,7 @@ export class MeshRuntime {
   #admin: HttpServer | null = null;
   #adminAddress: string | null = null;
   #drained: Promise<void> | null = null;
+  #drainEndsAt = Number.POSITIVE_INFINITY;
   #closed: Promise<void> | null = null;
 
   private constructor(
@@ -298,6 +299,11 @@ export class MeshRuntime {
     return this.#drained;
   }
 
+  /** What is left of `drain.timeout`, which is one for all that is finished before the end: of others, then of this workload. */
+  get drainLeftMs(): number {
+    return Math.max(0, this.#drainEndsAt - systemClock.now());
+  }
+
   /** Drains, then ends outbound, the admin port and the identity source. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -309,6 +315,7 @@ export class MeshRuntime {
     for (const registration of this.#registrations) registration.remove();
     const { delayMs, timeoutMs } = this.config.drain;
     if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    this.#drainEndsAt = systemClock.now() + timeoutMs;
     for (const port of this.#ports) port.stopAccepting();
     await Promise.all(this.#ports.map(({ server }) => server.close(timeoutMs)));
     for (const port of this.#ports) port.close();
@@ -320,7 +327,7 @@ export class MeshRuntime {
     const cut = setTimeout(() => {
       this.#transports.destroy();
       this.#egress.destroy();
-    }, this.config.drain.timeoutMs);
+    }, this.drainLeftMs);
     await Promise.all([this.#transports.close(), this.#egress.close()]);
     clearTimeout(cut);
     this.#admin?.destroy();
