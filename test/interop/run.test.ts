@@ -169,8 +169,11 @@ describe("selvage run: signals", () => {
       () => statusOf(`http://127.0.0.1:${numbers.admin}/ready`),
       (status) => status === 503,
     );
-    // Nobody is sent there any more, and the program doesn't know yet.
-    expect((await meshedStatusOf(`http://${name}/`)).status).toBeGreaterThanOrEqual(500);
+    // Soon nobody is sent there any more, and the program doesn't know yet.
+    await until(
+      () => meshedStatusOf(`http://${name}/`),
+      ({ status }) => status >= 500,
+    );
     expect(program.stdout).not.toContain("got");
     await fetch(`http://127.0.0.1:${numbers.app}/release`);
     expect(await slow).toEqual({ status: 200, text: "finished" });
