@@ -30,6 +30,8 @@ export {
   rotateIssuer,
   rotateRoot,
 } from "./identity-service/authority-files.js";
+export type { RunningBundleEndpoint } from "./identity-service/bundle-endpoint.js";
+export { bundlePath, serveBundle } from "./identity-service/bundle-endpoint.js";
 export type { Authenticator, Caller, CallerKind } from "./identity-service/caller.js";
 export type { IdentityServer, IdentityServerOptions } from "./identity-service/identity-server.js";
 export { serveIdentity } from "./identity-service/identity-server.js";

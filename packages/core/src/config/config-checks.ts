@@ -33,6 +33,17 @@ export function checkConfig(config: MeshConfig, isSet: IsSet, refuse: Refuse): v
       "leave it out",
     );
   }
+  for (const { trustDomain, spiffe } of "federation" in identity ? identity.federation : []) {
+    const keys = ["identity", "federation", "endpoints", trustDomain];
+    if (trustDomain === own || ("federated" in identity && Object.hasOwn(identity.federated, trustDomain))) {
+      const problem = trustDomain === own ? "is this workload's own trust domain" : "has a bundle from a file, too";
+      refuse(keys, undefined, problem, "leave one of them out");
+    }
+    if (spiffe !== null && !spiffe.id.startsWith(`spiffe://${trustDomain}/`)) {
+      const remedy = "only a member of a trust domain can vouch for its bundle";
+      refuse([...keys, "id"], spiffe.id, `must be in the trust domain ${trustDomain}`, remedy);
+    }
+  }
   if (identity.source === "ca" && !identity.serverId.startsWith(`spiffe://${own}/`)) {
     const remedy = "set workload.trustDomain to the domain that the authority issues for";
     refuse(["identity", "serverId"], identity.serverId, `must be in the trust domain ${own}`, remedy);
@@ -202,6 +213,11 @@ export function mayInjectFaults(config: MeshConfig): boolean {
   return faultsOf(config).length > 0 || [defaults, ...Object.values(services)].some((one) => one.routesFile !== null);
 }
 
+function federatedWith(identity: MeshConfig["identity"]): string[] {
+  if (!("federation" in identity)) return [];
+  return [...Object.keys(identity.federated), ...identity.federation.map(({ trustDomain }) => trustDomain)];
+}
+
 /** What is allowed but probably not meant. */
 export function configWarnings(config: MeshConfig): string[] {
   const warnings = faultsOf(config).map(
@@ -210,7 +226,7 @@ export function configWarnings(config: MeshConfig): string[] {
   const { identity } = config;
   // An agent of the Workload API knows whom it federates with; of the others we know.
   if (identity.source === "spiffe") return warnings;
-  const trusted = [config.workload.trustDomain, ...("federated" in identity ? Object.keys(identity.federated) : [])];
+  const trusted = [config.workload.trustDomain, ...federatedWith(identity)];
   for (const service of Object.values(config.outbound.services)) {
     const { endpoints } = service;
     const ids = new Set([

@@ -57,6 +57,15 @@ export interface FilesIdentityConfig {
   readonly bundle: string;
   /** Other trust domains, each with the file of its trust bundle. */
   readonly federated: Readonly<Record<string, string>>;
+  readonly federation: readonly FederationEndpointConfig[];
+}
+
+/** Another trust domain, and where its bundle is fetched from. */
+export interface FederationEndpointConfig {
+  readonly trustDomain: string;
+  readonly url: string;
+  /** Of `https_spiffe`: who the endpoint has to be, and the file of the bundle to begin with. `null`: `https_web`. */
+  readonly spiffe: { readonly id: string; readonly bundle: string } | null;
 }
 
 export interface SpiffeIdentityConfig {
@@ -76,6 +85,7 @@ export interface CaIdentityConfig {
   readonly serverId: string;
   /** Other trust domains, each with the file of its trust bundle. */
   readonly federated: Readonly<Record<string, string>>;
+  readonly federation: readonly FederationEndpointConfig[];
 }
 
 export type IdentityConfig = DevIdentityConfig | FilesIdentityConfig | SpiffeIdentityConfig | CaIdentityConfig;

@@ -32,6 +32,14 @@ export function refuseSocket(text: string): Refusal | null {
   };
 }
 
+function refuseBundleUrl(text: string): Refusal | null {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol !== "https:")
+    return { problem: "must be an https URL", remedy: 'write "https://host:port/bundle"' };
+  if (url.username === "" && url.password === "" && url.hash === "") return null;
+  return { problem: "must not have user or fragment", remedy: `write "${url.origin}${url.pathname}"` };
+}
+
 function parseCaAddress(text: string): string | Refusal {
   if (text.startsWith("http://"))
     return { problem: "must not be plaintext", remedy: `write "https://${text.slice(7)}"` };
@@ -40,11 +48,36 @@ function parseCaAddress(text: string): string | Refusal {
   return "problem" in address ? address : `https://${formatHostPort(address)}`;
 }
 
+const bundleEndpoint = z
+  .strictObject({
+    url: required(checked(refuseBundleUrl), { doc: "where the SPIFFE bundle document is", type: "https URL" }),
+    id: field(checked(refuseSpiffeId), {
+      doc: "SPIFFE id that the endpoint proves (`https_spiffe`); absent: it proves its host by a certificate of the public web (`https_web`)",
+      type: "SPIFFE id",
+      optional: true,
+    }),
+    bundle: field(pemFile, {
+      doc: "file of the bundle to begin with, by which the endpoint is believed the first time; needed with `id`",
+      type: "path",
+      optional: true,
+    }),
+  })
+  .superRefine(({ id, bundle }, context) => {
+    if ((id === undefined) === (bundle === undefined)) return;
+    const params = { remedy: "write both for https_spiffe, neither for https_web" };
+    context.addIssue({ code: "custom", message: `must not have ${id === undefined ? "bundle" : "id"} alone`, params });
+  });
+
 const federation = field(
   z.strictObject({
     bundles: field(z.record(checked(refuseTrustDomain), pemFile), {
       doc: "other trust domains whose workloads are believed, each with the file of its trust bundle",
       type: "map of paths",
+      default: {},
+    }),
+    endpoints: field(z.record(checked(refuseTrustDomain), bundleEndpoint), {
+      doc: "other trust domains whose workloads are believed, each with the endpoint that its trust bundle is fetched from",
+      type: "map",
       default: {},
     }),
   }),

@@ -38,6 +38,17 @@ export interface WorkloadOptions {
 export interface FederationOptions {
   /** Trust domain to the file of its trust bundle. */
   bundles?: Record<string, string> | undefined;
+  /** Trust domain to the endpoint that its trust bundle is fetched from. */
+  endpoints?: Record<string, BundleEndpointOptions> | undefined;
+}
+
+export interface BundleEndpointOptions {
+  /** `https://…` */
+  url: string;
+  /** The SPIFFE id that the endpoint proves; needs `bundle`. @defaultValue none: it proves its host, as the public web does */
+  id?: string | undefined;
+  /** File of the bundle to begin with. */
+  bundle?: string | undefined;
 }
 
 export interface DevIdentityOptions {

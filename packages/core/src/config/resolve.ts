@@ -2,12 +2,20 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { DocumentPath, RateLimitDocument, RuleDocument } from "@selvage/policy";
 import { parseEgressRule } from "../egress/egress-rule.js";
-import type { EgressRuleConfig, IdentityConfig, MeshConfig, OutboundConfig, WorkloadConfig } from "./config.js";
+import type {
+  EgressRuleConfig,
+  FederationEndpointConfig,
+  IdentityConfig,
+  MeshConfig,
+  OutboundConfig,
+  WorkloadConfig,
+} from "./config.js";
 import { parseDuration } from "./duration.js";
 import { defaultsOf } from "./fields.js";
 import { defaultLifetime, refuseSocket } from "./identity-schema.js";
 import type { InboundConfig, PolicyConfig } from "./inbound-config.js";
 import { adaptiveLimitSchema } from "./inbound-schema.js";
+import type { BundleEndpointOptions } from "./options.js";
 import { type Filled, overlay } from "./overlay.js";
 import { resolveService, resolveSettings } from "./resolve-service.js";
 import { type CheckedOptions, meshSchema } from "./schema.js";
@@ -116,6 +124,7 @@ function resolveIdentity(
         key: file("key", key),
         bundle: file("bundle", bundle),
         federated,
+        federation: resolveFederation(identity.federation?.endpoints, context),
       };
     }
     case "spiffe": {
@@ -133,8 +142,20 @@ function resolveIdentity(
         bundle: file("bundle", identity.bundle),
         serverId: identity.serverId ?? `spiffe://${trustDomain}/ns/selvage/sa/identity`,
         federated: resolveFederated(identity.federation?.bundles, context),
+        federation: resolveFederation(identity.federation?.endpoints, context),
       };
   }
+}
+
+function resolveFederation(
+  endpoints: Readonly<Record<string, BundleEndpointOptions>> | undefined,
+  context: ResolveContext,
+): FederationEndpointConfig[] {
+  return Object.entries(endpoints ?? {}).map(([trustDomain, { url, id, bundle }]) => {
+    if (id === undefined || bundle === undefined) return { trustDomain, url, spiffe: null };
+    const file = pathOf(context, ["identity", "federation", "endpoints", trustDomain, "bundle"], bundle);
+    return { trustDomain, url, spiffe: { id, bundle: file } };
+  });
 }
 
 function resolveFederated(

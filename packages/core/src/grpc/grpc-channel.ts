@@ -1,7 +1,7 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
 import { createGrpcChannelOptions } from "@selvage/http2/grpc";
 import { type Mesh, runtimeOf } from "../mesh/mesh.js";
-import { newOutboundExchange } from "../mesh/request-context.js";
+import { followRequests, newOutboundExchange } from "../mesh/request-context.js";
 
 /** What the constructors of grpc-js clients take. */
 export type GrpcChannelArguments = [address: string, credentials: ChannelCredentials, options: ClientOptions];
@@ -15,6 +15,7 @@ export type GrpcChannelArguments = [address: string, credentials: ChannelCredent
  * and TLS belong to the mesh. Messages are not compressed. Call credentials are given with the call.
  */
 export function grpcChannel(mesh: Mesh, authority: string, options: ClientOptions = {}): GrpcChannelArguments {
+  followRequests();
   const channel = createGrpcChannelOptions(runtimeOf(mesh).outbound, {
     newExchange: newOutboundExchange,
   });

@@ -41,6 +41,11 @@ export interface IdentityServiceProcessOptions {
   readonly lifetime?: number | string;
   /** File that gets a line of JSON for each decision. @defaultValue none */
   readonly audit?: string;
+  /**
+   * Where other trust domains fetch the bundle: `https://host:port/bundle`. With certificate and key of the public web (PEM files) it is an
+   * `https_web` endpoint, without them an `https_spiffe` one, whose id is `id`. @defaultValue none
+   */
+  readonly bundleEndpoint?: { readonly port: number; readonly cert?: string; readonly key?: string };
   /** `/live`, `/ready`, `/metrics`. @defaultValue 127.0.0.1:4192; false: none */
   readonly admin?: false | { readonly host?: string; readonly port?: number };
 }
@@ -59,6 +64,10 @@ export interface IdentityServiceProcessConfig {
   readonly renewBySvid: boolean;
   readonly lifetimeMs: number;
   readonly audit: string | null;
+  readonly bundleEndpoint: {
+    readonly port: number;
+    readonly web: { readonly cert: string; readonly key: string } | null;
+  } | null;
   readonly admin: { readonly host: string; readonly port: number } | null;
 }
 
@@ -130,7 +139,21 @@ async function resolveServiceConfig(
     renewBySvid: given.renewBySvid ?? defaults.renewBySvid,
     lifetimeMs: given.lifetime ?? defaults.lifetimeMs,
     audit: given.audit === undefined ? null : absolute(["audit"], given.audit),
+    bundleEndpoint: resolveBundleEndpoint(given.bundleEndpoint, absolute),
     admin:
       admin === false ? null : { host: admin?.host ?? defaults.adminHost, port: admin?.port ?? defaults.adminPort },
   });
+}
+
+function resolveBundleEndpoint(
+  given: CheckedServiceOptions["bundleEndpoint"],
+  absolute: (keys: DocumentPath, path: string) => string,
+): IdentityServiceProcessConfig["bundleEndpoint"] {
+  if (given === undefined) return null;
+  const { port, cert, key } = given;
+  if (cert === undefined || key === undefined) return { port, web: null };
+  return {
+    port,
+    web: { cert: absolute(["bundleEndpoint", "cert"], cert), key: absolute(["bundleEndpoint", "key"], key) },
+  };
 }

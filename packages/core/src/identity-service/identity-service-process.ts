@@ -11,7 +11,9 @@ import {
   type IdentityService,
   issuerPathsOf,
   openAuditFile,
+  type RunningBundleEndpoint,
   SpiffeId,
+  serveBundle,
   serveIdentity,
 } from "@selvage/tls-identity";
 import { AdminService } from "../admin/admin-service.js";
@@ -24,6 +26,8 @@ import { clusterApiServer, tokenReviewer } from "./token-review.js";
 export interface IdentityServiceProcess {
   readonly service: IdentityService;
   readonly port: number;
+  /** Of the bundle endpoint; null without one. */
+  readonly bundlePort: number | null;
   /** `http://host:port`; null without one. */
   readonly adminAddress: string | null;
   /** Ends both ports, finishes the audit. Idempotent. */
@@ -61,12 +65,15 @@ export async function startIdentityService(
     );
     const server = await listen(config, service);
     closers.push(() => server.close());
+    const bundle = await listenForBundle(config, service);
+    if (bundle) closers.push(() => bundle.close());
     for (const blocker of service.status.blockers) log("warn", "identity-service.not-ready", { blocker });
     const admin = config.admin === null ? null : await openAdmin(config, config.admin, service);
     if (admin) closers.push(() => admin.server.destroy());
     return {
       service,
       port: server.port,
+      bundlePort: bundle?.port ?? null,
       adminAddress: admin?.address ?? null,
       close: () => {
         closed ??= close();
@@ -85,6 +92,21 @@ async function listen(config: IdentityServiceProcessConfig, service: IdentitySer
     return await serveIdentity({ service, id: SpiffeId.parse(config.id), port, ...(host !== null && { host }) });
   } catch (error) {
     throw portError(error, "port", `${host ?? "*"}:${port}`);
+  }
+}
+
+async function listenForBundle(
+  config: IdentityServiceProcessConfig,
+  service: IdentityService,
+): Promise<RunningBundleEndpoint | null> {
+  if (config.bundleEndpoint === null) return null;
+  const { host } = config;
+  const { port, web } = config.bundleEndpoint;
+  try {
+    const id = SpiffeId.parse(config.id);
+    return await serveBundle({ service, id, port, ...(host !== null && { host }), ...(web !== null && { web }) });
+  } catch (error) {
+    throw portError(error, "bundleEndpoint.port", `${host ?? "*"}:${port}`);
   }
 }
 

@@ -22,6 +22,12 @@ export const identityServiceSchema = z.strictObject({
   renewBySvid: z.boolean().optional(),
   lifetime: duration.refine((ms) => ms >= 1000, { error: "must be at least 1s" }).optional(),
   audit: text.optional(),
+  bundleEndpoint: z
+    .strictObject({ port, cert: text.optional(), key: text.optional() })
+    .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+      error: "must have both of cert and key, or none of them",
+    })
+    .optional(),
   admin: z.union([z.literal(false), z.strictObject({ host: text.optional(), port: port.optional() })]).optional(),
 });
 

@@ -1,12 +1,15 @@
+import { readFileSync } from "node:fs";
 import {
   createCaSource,
   createDevSource,
   createFilesSource,
   createSpiffeSource,
   type IdentitySource,
+  parseBundle,
   SpiffeId,
+  withFederation,
 } from "@selvage/tls-identity";
-import type { MeshConfig } from "../config/config.js";
+import type { FederationEndpointConfig, MeshConfig } from "../config/config.js";
 import type { Log } from "./log.js";
 
 /** How long a workload waits for its first identity before its start fails with the reason. */
@@ -47,13 +50,24 @@ function sourceOf(config: MeshConfig, stateDir: string): IdentitySource {
       return createDevSource({ stateDir, id, lifetimeMs: identity.lifetimeMs, production });
     case "files": {
       const { cert, key, bundle, federated } = identity;
-      return createFilesSource({ cert, key, bundle, federated, production });
+      return federating(createFilesSource({ cert, key, bundle, federated, production }), identity.federation);
     }
     case "spiffe":
       return createSpiffeSource({ socket: identity.socket });
     case "ca": {
       const { address, token, bundle, serverId, federated } = identity;
-      return createCaSource({ address, id, serverId: SpiffeId.parse(serverId), token, bundle, federated });
+      const source = createCaSource({ address, id, serverId: SpiffeId.parse(serverId), token, bundle, federated });
+      return federating(source, identity.federation);
     }
   }
+}
+
+function federating(source: IdentitySource, federation: readonly FederationEndpointConfig[]): IdentitySource {
+  if (federation.length === 0) return source;
+  const relations = federation.map(({ trustDomain, url, spiffe }) => {
+    if (spiffe === null) return { trustDomain, url, profile: "https_web" as const };
+    const bundle = parseBundle(trustDomain, readFileSync(spiffe.bundle, "utf8"));
+    return { trustDomain, url, profile: "https_spiffe" as const, endpointId: SpiffeId.parse(spiffe.id), bundle };
+  });
+  return withFederation(source, { relations });
 }

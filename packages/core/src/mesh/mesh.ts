@@ -13,7 +13,7 @@ import type { MeshOptions } from "../config/options.js";
 import { MeshExchange, type Peer } from "../exchange.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
 import type { Log } from "./log.js";
-import { newOutboundExchange, RequestContextExit } from "./request-context.js";
+import { followRequests, newOutboundExchange, RequestContextExit } from "./request-context.js";
 import { MeshRuntime } from "./runtime.js";
 import { serveHttp } from "./serve-http.js";
 
@@ -30,15 +30,11 @@ export let runtimeOf: (mesh: Mesh) => MeshRuntime;
 export class Mesh {
   /** The configuration in force, complete and frozen. */
   readonly config: MeshConfig;
-  /** WHATWG fetch through the mesh: looked up by name, mutual TLS, balanced, retried, measured. */
-  readonly fetch: typeof globalThis.fetch;
-  /** For undici, and for the built-in fetch by `setGlobalDispatcher` or its `dispatcher` option. */
-  readonly dispatcher: ServiceDispatcher;
-  /** For everything built on node:http (axios, got, node-fetch), for `http:` URLs. */
-  readonly agent: Agent;
-  /** The same for `https:` URLs. To services of the mesh both go the same way: the mesh does the encryption. */
-  readonly httpsAgent: Agent;
   readonly #runtime: MeshRuntime;
+  readonly #fetch: typeof globalThis.fetch;
+  readonly #dispatcher: ServiceDispatcher;
+  readonly #agent: Agent;
+  readonly #httpsAgent: Agent;
 
   static {
     runtimeOf = (mesh) => mesh.#runtime;
@@ -49,10 +45,34 @@ export class Mesh {
     this.#runtime = runtime;
     this.config = runtime.config;
     const newExchange = newOutboundExchange;
-    this.dispatcher = new ServiceDispatcher(runtime.outbound, { newExchange });
-    this.fetch = createFetch(this.dispatcher);
-    this.agent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "http:" });
-    this.httpsAgent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "https:" });
+    this.#dispatcher = new ServiceDispatcher(runtime.outbound, { newExchange });
+    this.#fetch = createFetch(this.#dispatcher);
+    this.#agent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "http:" });
+    this.#httpsAgent = new ServiceAgent(runtime.outbound, { newExchange, protocol: "https:" });
+  }
+
+  /** WHATWG fetch through the mesh: looked up by name, mutual TLS, balanced, retried, measured. */
+  get fetch(): typeof globalThis.fetch {
+    followRequests();
+    return this.#fetch;
+  }
+
+  /** For undici, and for the built-in fetch by `setGlobalDispatcher` or its `dispatcher` option. */
+  get dispatcher(): ServiceDispatcher {
+    followRequests();
+    return this.#dispatcher;
+  }
+
+  /** For everything built on node:http (axios, got, node-fetch), for `http:` URLs. */
+  get agent(): Agent {
+    followRequests();
+    return this.#agent;
+  }
+
+  /** The same for `https:` URLs. To services of the mesh both go the same way: the mesh does the encryption. */
+  get httpsAgent(): Agent {
+    followRequests();
+    return this.#httpsAgent;
   }
 
   /** This workload's SPIFFE id. */

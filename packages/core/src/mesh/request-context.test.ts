@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { MeshExchange } from "../exchange.js";
 import { inboundExchange } from "../testing/test-mesh.js";
 import { createMesh, type Mesh } from "./mesh.js";
-import { newOutboundExchange, outsideRequests, RequestContextExit } from "./request-context.js";
+import { followRequests, newOutboundExchange, outsideRequests, RequestContextExit } from "./request-context.js";
 
 const grpc = (timeout: string) => ["content-type", "application/grpc", "grpc-timeout", timeout];
 
@@ -30,6 +30,8 @@ function inbound(headers: readonly string[] = [], deadlineAt = Number.POSITIVE_I
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("what is sent on behalf of a request", () => {
+  beforeEach(followRequests);
+
   test("ends with its deadline, now and in what it started", async () => {
     const seen: number[] = [];
     const exit = exitOf(async () => {

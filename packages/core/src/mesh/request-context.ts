@@ -8,6 +8,8 @@ import type { ServedExit } from "./serve-http.js";
 
 const never = Number.POSITIVE_INFINITY;
 const scopes = new AsyncLocalStorage<RequestScope | undefined>();
+/** Whether this process calls others at all. */
+let calls = false;
 // Made where no request is being handled.
 const outside = new AsyncResource("SELVAGE_MESH");
 
@@ -16,7 +18,8 @@ const outside = new AsyncResource("SELVAGE_MESH");
  * (`x.deadlineAt`, `grpc-timeout`) at the latest, and belong to its trace. Work that goes on after the exchange is over is
  * free of its deadline, so that what a request happened to start first (a refresh, a pool) does not die with it.
  *
- * What Node charges for following asynchronous work is only paid from the first exchange on that has a deadline.
+ * What Node charges for following asynchronous work is only paid from the first exchange on that has a deadline, and only by
+ * processes that call others.
  */
 export class RequestContextExit implements ServedExit {
   readonly #inner: ServedExit;
@@ -34,6 +37,11 @@ export class RequestContextExit implements ServedExit {
     if (x.traceContext === null) inScope(x, sink, this.#inner);
     else context.with(x.traceContext as Context, inScope, undefined, x, sink, this.#inner);
   }
+}
+
+/** To be said when an outbound entry is given away: exchanges that come from now on are followed. */
+export function followRequests(): void {
+  calls = true;
 }
 
 /** For outbound entries: an exchange that ends with the inbound one on whose behalf it is made. */
@@ -56,7 +64,8 @@ function shortenByGrpcTimeout(x: MeshExchange): void {
 }
 
 function inScope(x: MeshExchange, sink: Sink, exit: ServedExit): void {
-  if (x.deadlineAt !== never) {
+  if (!calls) exit.call(x, sink);
+  else if (x.deadlineAt !== never) {
     const scope = new RequestScope(x.deadlineAt, sink);
     scopes.run(scope, call, x, scope, exit);
   } else if (scopes.getStore() === undefined) {

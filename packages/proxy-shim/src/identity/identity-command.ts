@@ -63,6 +63,17 @@ function serveCommand(): Command {
     .option("--lifetime <duration>", "lifetime of a leaf (default: 24h)")
     .option("--audit <file>", "append a line of JSON for each decision")
     .addOption(
+      new Option(
+        "--bundle-port <port>",
+        "where other trust domains fetch the bundle: https://HOST:PORT/bundle",
+      ).argParser(portNumber),
+    )
+    .option(
+      "--bundle-cert <file>",
+      "certificate of the public web for it, with --bundle-key (default: an SVID, for https_spiffe)",
+    )
+    .option("--bundle-key <file>", "its private key")
+    .addOption(
       new Option("--admin-port <port>", "for /live, /ready and /metrics, on loopback (default: 4192)").argParser(
         portNumber,
       ),

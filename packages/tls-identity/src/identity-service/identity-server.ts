@@ -2,18 +2,15 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
 import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
-import { issueLeaf } from "../authority.js";
 import { certifyPath, readCertifyRequest, writeCertifyResponse } from "../certify-rpc.js";
-import { parseDer } from "../der.js";
 import { IdentityError, type IdentityReason } from "../identity-error.js";
 import type { IdentitySnapshot } from "../identity-source.js";
-import { exportSpki, generateKey } from "../key.js";
 import { leafOf, peerIdentity } from "../peer-identity.js";
-import { createRotation } from "../rotation.js";
 import type { SpiffeId } from "../spiffe-id.js";
 import { serverTlsOptions } from "../tls-options.js";
 import { admitLeaf } from "../verify.js";
 import type { IdentityService } from "./identity-service.js";
+import { ownIdentity } from "./own-identity.js";
 
 /** Options of {@link serveIdentity}. */
 export interface IdentityServerOptions {
@@ -34,7 +31,6 @@ export interface IdentityServer {
   close(): Promise<void>;
 }
 
-const hourMs = 3_600_000;
 const defaultPort = 8080;
 const handshakeTimeoutMs = 10_000;
 const maxConnections = 4096;
@@ -66,17 +62,7 @@ export async function serveIdentity(options: IdentityServerOptions): Promise<Ide
   const grpc = await import("@grpc/grpc-js");
   await service.loaded();
   if (service.issuer === null) throw new IdentityError("authority-expired", service.status.blockers.join(", "));
-  const own = createRotation({
-    expected: id,
-    obtain: async () => {
-      const { authority, bundle, intermediates } = service.issuer!;
-      const key = generateKey();
-      const validity = { now: Date.now(), lifetimeMs: options.ownLifetimeMs ?? hourMs };
-      const leaf = issueLeaf(authority, id, parseDer(exportSpki(key.publicKey), 512), validity);
-      return { chain: [leaf, ...intermediates], key: key.privateKey, bundles: new Map([[id.trustDomain, bundle]]) };
-    },
-  });
-  const endIssuer = service.onIssuer(() => own.renew());
+  const own = ownIdentity(service, id, options.ownLifetimeMs);
   const server = new grpc.Server({
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_connection_idle_ms": 60_000,
@@ -108,7 +94,6 @@ export async function serveIdentity(options: IdentityServerOptions): Promise<Ide
   return {
     port: (listener.address() as AddressInfo).port,
     close: async () => {
-      endIssuer();
       endOwn();
       own.close();
       listener.close();
