@@ -11,7 +11,8 @@ import { bundle, endPrograms, Program, processedIn, programPath } from "./progra
 import { percent, record } from "./results.js";
 
 const mostPerSecond = 500;
-const restarts = 10;
+/** More take longer: `CHAOS_RESTARTS=50 npm run chaos -- restarts`. */
+const restarts = Number(process.env["CHAOS_RESTARTS"] ?? 10);
 let stateDir = "";
 let logs: string[] = [];
 
@@ -114,7 +115,7 @@ test.each(["sdk→sdk", "sdk→shim", "shim→sdk", "shim→shim"])("rolling res
     })();
     const report = await drive({
       perSecond,
-      seconds: 12,
+      seconds: Math.max(12, restarts * 2),
       send: client.send,
       until: rolling.then(() => Promise.all(ended)),
     });
