@@ -36,7 +36,8 @@ const pages = [
 ];
 const languages = ["js", "ts", "yaml", "json", "sh", "py"];
 const runnable = new Set(["node", "npx", "curl", "cat", "python3"]);
-const hasPython = spawnSync("python3", ["-c", "import http.server"]).status === 0;
+/** What a block may use and not every machine has. */
+const missing = ["curl", "cat", "python3"].filter((command) => spawnSync(command, ["--version"]).error !== undefined);
 
 /** How long a command may take until it prints what it should: services start meanwhile. */
 const patienceMs = 30_000;
@@ -49,9 +50,10 @@ describe.each(pages)("%s", (path) => {
   afterAll(() => page.workspace.remove());
   for (const block of checked) {
     const name = `line ${block.line}: ${block.language}${block.file === null ? "" : ` ${block.file}`}`;
-    const python = block.language === "py" || (block.language === "sh" && /\bpython3\b/.test(block.code));
+    const words = block.language === "py" ? ["python3"] : block.language === "sh" ? block.code.split(/[\s|;&()]+/) : [];
+    const lacks = missing.find((command) => words.includes(command));
     if (block.directive.startsWith("skip")) test.skip(`${name}: ${block.directive}`, () => {});
-    else if (python && !hasPython) test.skip(`${name}: no python3 here`, () => {});
+    else if (lacks !== undefined) test.skip(`${name}: no ${lacks} here`, () => {});
     else test(name, { timeout: 2 * patienceMs }, () => page.check(block));
   }
   return undefined;
@@ -178,13 +180,13 @@ class Page {
   }
 
   async #checkSh(block: Block, code: string): Promise<void> {
-    const syntax = await this.workspace.run("bash", ["-n", "-c", code]);
+    const syntax = await this.workspace.run("sh", ["-n", "-c", code]);
     expect(syntax.stderr).toBe("");
     const commands = commandsOf(code);
     const isFragment = block.directive.startsWith("fragment");
     if (isFragment || !commands.every((words) => isRunnable(words))) return checkCommands(commands);
     if (block.directive === "background") {
-      this.#background.push(this.workspace.start("bash", ["-euc", code]));
+      this.#background.push(this.workspace.start("sh", ["-euc", code]));
       return undefined;
     }
     const named = commands.flat().flatMap((word) => printedBy(this.#files.get(word) ?? ""));
@@ -193,7 +195,7 @@ class Page {
     let run: Run;
     do {
       // What it talks to may not be there yet, or may not have seen a change of a file.
-      run = await this.workspace.run("bash", ["-euc", `curl() { command curl --noproxy '*' -sS "$@"; }\n${code}`]);
+      run = await this.workspace.run("sh", ["-euc", `curl() { command curl --noproxy '*' -sS "$@"; }\n${code}`]);
     } while (performance.now() < until && (run.status !== 0 || (expected !== null && !matches(run.stdout, expected))));
     expect(run, await this.#said()).toMatchObject({ status: 0 });
     if (expected !== null) expectOutput(run.stdout, expected);

@@ -90,7 +90,7 @@ const reached = (name: string) =>
 describe("selvage run: the program's end", () => {
   test.each([
     ["its exit code", ["sh", "-c", "exit 7"], 7],
-    ["success", ["true"], 0],
+    ["success", ["sh", "-c", ":"], 0],
     ["a signal, as shells do", ["sh", "-c", "kill -KILL $$"], 137],
   ])("passes on %s", async (_name, command, status) => {
     expect(await calling(...command).ended).toMatchObject({ status, stderr: "" });
@@ -104,7 +104,15 @@ describe("selvage run: the program's end", () => {
   });
 
   test("passes on standard streams and arguments as they are", async () => {
-    const program = calling("sh", "-c", 'cat; printf "[%s]" "$@"; echo problem >&2', "sh", "--name", "a b", "");
+    const program = calling(
+      "sh",
+      "-c",
+      'read -r line; printf "%s" "$line"; printf "[%s]" "$@"; echo problem >&2',
+      "sh",
+      "--name",
+      "a b",
+      "",
+    );
     program.child.stdin?.end("from standard input");
     expect(await program.ended).toMatchObject({
       status: 0,
