@@ -7,7 +7,7 @@ import ts from "typescript";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { type Block, blocksOf, matches, printedBy } from "./markdown.js";
-import { freePort, type Run, read, root, Workspace } from "./workspace.js";
+import { freePort, listens, type Run, read, root, Workspace } from "./workspace.js";
 
 /**
  * What happens to a block, and what an HTML comment directly above it can change:
@@ -190,6 +190,10 @@ class Page {
     if (isFragment || !commands.every((words) => isRunnable(words))) return checkCommands(commands);
     if (block.directive === "background") {
       this.#background.push(this.workspace.start("sh", ["-euc", code]));
+      // What comes next may have one try only, since a join token serves once.
+      const texts = [code, ...commands.flat().map((word) => this.#files.get(word) ?? "")];
+      const ports = texts.flatMap((text) => [...text.matchAll(/(?:listen\(|--port |--app )(\d{4,5})\b/g)]);
+      await Promise.all(ports.map(([, port]) => listens(Number(port), patienceMs)));
       return undefined;
     }
     const named = commands.flat().flatMap((word) => printedBy(this.#files.get(word) ?? ""));

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -134,3 +134,16 @@ export function freePort(): Promise<number> {
 }
 
 export const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+/** Resolves when something accepts connections on a port of this machine, or when nothing did for so long. */
+export async function listens(port: number, patienceMs: number): Promise<void> {
+  const until = performance.now() + patienceMs;
+  while (performance.now() < until) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
+      socket.on("connect", () => socket.destroy());
+    });
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
