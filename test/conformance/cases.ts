@@ -253,6 +253,17 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "the idle timeout of a route: 504 with the reason, and nothing is repeated",
+    where: "outbound",
+    async run({ client, log }, key) {
+      const aborted = log.abortOf(key);
+      const outcome = await client.send({ path: `/hang?key=${key}`, headers: { "x-idle": "1" } });
+      expect(outcome.status).toBe(504);
+      expect(outcome.headers["l5d-proxy-error"]).toMatch(/for 200 ms/);
+      await aborted;
+    },
+  },
+  {
     name: "a safe method is tried again after 503",
     where: "outbound",
     async run({ client, log }, key) {

@@ -144,7 +144,15 @@ async function startClient(
       services: {
         [authority]: {
           endpoints: endpointsOf(cell, [server]),
-          routes: [{ name: "hang", match: { path: "/hang" }, timeout: "300ms" }, ...routedRoutes],
+          routes: [
+            { name: "hang", match: { path: "/hang" }, timeout: "300ms" },
+            {
+              name: "silent",
+              match: { path: "/hang", headers: { "x-idle": { present: true } } },
+              idleTimeout: "200ms",
+            },
+            ...routedRoutes,
+          ],
         },
         // The same server by another name.
         "canary.test": { endpoints: endpointsOf(cell, [server]) },

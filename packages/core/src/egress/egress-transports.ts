@@ -18,6 +18,7 @@ import { meshError } from "../errors.js";
 import { refuse } from "../layers/refuse.js";
 import { outsideRequests } from "../mesh/request-context.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
+import { describeWire } from "../transport/endpoint-transports.js";
 import type { AllowedHost } from "./egress-rules.js";
 import { refusedAttribute } from "./guarded-resolver.js";
 import { TunnelTransport } from "./tunnel-transport.js";
@@ -193,8 +194,7 @@ class HttpTransport implements EndpointTransport {
     this.withholdsTrace = withholdsTrace;
     this.#onClose = onClose;
     this.#client = client((socket, protocol) => {
-      const tls = socket instanceof TLSSocket ? `${socket.getProtocol()?.replace("TLSv", "TLS ")} by name` : "plain";
-      this.wire = `${protocol === "h2" ? "HTTP/2" : "HTTP/1.1"}, ${tls}`;
+      this.wire = `${describeWire(socket, protocol)}${socket instanceof TLSSocket ? " by name" : ""}`;
       // Requests in flight keep the process alive, connections that wait for some don't.
       socket.unref();
     });

@@ -6,6 +6,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from "../runtime/timer-w
 import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
 import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.js";
 import { watchIdle } from "./idle.js";
+import { withoutHeader } from "./without-header.js";
 
 /**
  * Ends an exchange when its time is over: the route's timeout, the caller's own deadline (`x.deadlineAt`, `grpc-timeout`),
@@ -62,10 +63,7 @@ function tellDeadline(x: MeshExchange, at: number): number {
   const asked = value === null ? -1 : parseGrpcTimeout(value);
   if (asked >= 0 && x.startedAt + asked <= at) return x.startedAt + asked;
   if (at === Number.POSITIVE_INFINITY) return at;
-  const headers: string[] = [];
-  for (let i = 0; i + 1 < x.headers.length; i += 2) {
-    if (x.headers[i] !== "grpc-timeout") headers.push(x.headers[i]!, x.headers[i + 1]!);
-  }
+  const headers = withoutHeader(x.headers, "grpc-timeout");
   headers.push("grpc-timeout", formatGrpcTimeout(Math.max(0, at - x.startedAt)));
   x.headers = headers;
   return at;

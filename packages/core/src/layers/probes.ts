@@ -1,15 +1,15 @@
-import type { ExchangeError, HeaderList, Service, Sink } from "@selvage/http2";
+import type { Service, Sink } from "@selvage/http2";
+import { LocalRateLimit } from "@selvage/policy";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import type { Clock } from "../runtime/clock.js";
 import { isGrpcRequest } from "../telemetry/classification.js";
+import { type InFlight, InFlightSink } from "./in-flight.js";
 
 const grpcHealthCheck = "/grpc.health.v1.Health/Check";
 /** Enough for any platform's checks, and too little for an attack. Beyond it a probe is a request like others. */
 export const maxProbesInFlight = 16;
 export const maxProbesPerSecond = 50;
-const intervalMs = 1000 / maxProbesPerSecond;
-const burstMs = 1000 - intervalMs;
 
 /**
  * Health checks of the platform: GET and HEAD of exact paths, and gRPC's own `Health/Check`. They pass by rate limits and load
@@ -33,26 +33,23 @@ export class ProbesLayer implements Layer {
   }
 }
 
-class ProbesService implements Service {
+class ProbesService implements Service, InFlight {
   inFlight = 0;
   readonly #inner: Service;
   readonly #paths: readonly string[];
   readonly #past: Service;
-  readonly #clock: Clock;
-  /** When the last probe would have come had they come evenly (GCRA). */
-  #evenAt = Number.NEGATIVE_INFINITY;
+  readonly #rate: LocalRateLimit;
 
   constructor(inner: Service, paths: readonly string[], past: Service, clock: Clock) {
     this.#inner = inner;
     this.#paths = paths;
     this.#past = past;
-    this.#clock = clock;
+    this.#rate = new LocalRateLimit({ total: { requestsPerSecond: maxProbesPerSecond } }, { now: () => clock.now() });
   }
 
   call(x: MeshExchange, sink: Sink): void {
-    if (this.#isProbe(x) && this.inFlight < maxProbesInFlight && this.#take()) {
-      this.inFlight++;
-      this.#past.call(x, new ProbeSink(sink, this));
+    if (this.#isProbe(x) && this.inFlight < maxProbesInFlight && this.#rate.take(null).ok) {
+      this.#past.call(x, new InFlightSink(sink, this));
     } else {
       this.#inner.call(x, sink);
     }
@@ -61,45 +58,5 @@ class ProbesService implements Service {
   #isProbe(x: MeshExchange): boolean {
     if (x.method === "POST") return x.path === grpcHealthCheck && isGrpcRequest(x.method, x.headers);
     return this.#paths.length > 0 && (x.method === "GET" || x.method === "HEAD") && this.#paths.includes(x.path);
-  }
-
-  #take(): boolean {
-    const now = this.#clock.now();
-    const evenAt = Math.max(this.#evenAt, now);
-    if (evenAt - now > burstMs) return false;
-    this.#evenAt = evenAt + intervalMs;
-    return true;
-  }
-}
-
-class ProbeSink implements Sink {
-  readonly #next: Sink;
-  readonly #service: ProbesService;
-
-  constructor(next: Sink, service: ProbesService) {
-    this.#next = next;
-    this.#service = service;
-  }
-
-  onInformational(status: number, headers: HeaderList): void {
-    this.#next.onInformational(status, headers);
-  }
-
-  onHead(status: number, headers: HeaderList): void {
-    this.#next.onHead(status, headers);
-  }
-
-  onData(chunk: Uint8Array): void {
-    this.#next.onData(chunk);
-  }
-
-  onEnd(trailers: HeaderList | null): void {
-    this.#service.inFlight--;
-    this.#next.onEnd(trailers);
-  }
-
-  onError(error: ExchangeError): void {
-    this.#service.inFlight--;
-    this.#next.onError(error);
   }
 }

@@ -1,7 +1,8 @@
-import type { ExchangeError, HeaderList, Service, Sink } from "@selvage/http2";
+import type { Service, Sink } from "@selvage/http2";
 import { meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import type { Layer } from "../layer.js";
+import { type InFlight, InFlightSink } from "./in-flight.js";
 import { refuse } from "./refuse.js";
 
 /** Refuses at once what would be more exchanges in flight than may be, until they end: bodies and streams included. */
@@ -18,7 +19,7 @@ export class ShedLayer implements Layer {
   }
 }
 
-class ShedService implements Service {
+class ShedService implements Service, InFlight {
   inFlight = 0;
   readonly #inner: Service;
   readonly #maxInFlight: number;
@@ -34,39 +35,6 @@ class ShedService implements Service {
       refuse(x, sink, meshError("SELVAGE_ERR_SHED", `more than ${this.#maxInFlight} exchanges are in flight`));
       return;
     }
-    this.inFlight++;
-    this.#inner.call(x, new ShedSink(sink, this));
-  }
-}
-
-class ShedSink implements Sink {
-  readonly #next: Sink;
-  readonly #service: ShedService;
-
-  constructor(next: Sink, service: ShedService) {
-    this.#next = next;
-    this.#service = service;
-  }
-
-  onInformational(status: number, headers: HeaderList): void {
-    this.#next.onInformational(status, headers);
-  }
-
-  onHead(status: number, headers: HeaderList): void {
-    this.#next.onHead(status, headers);
-  }
-
-  onData(chunk: Uint8Array): void {
-    this.#next.onData(chunk);
-  }
-
-  onEnd(trailers: HeaderList | null): void {
-    this.#service.inFlight--;
-    this.#next.onEnd(trailers);
-  }
-
-  onError(error: ExchangeError): void {
-    this.#service.inFlight--;
-    this.#next.onError(error);
+    this.#inner.call(x, new InFlightSink(sink, this));
   }
 }

@@ -1,6 +1,6 @@
-import type { HeaderList } from "@selvage/http2";
 import type { MeshExchange } from "../exchange.js";
-import { headerValue, isGrpcRequest } from "../telemetry/classification.js";
+import { isGrpcRequest } from "../telemetry/classification.js";
+import { withoutHeader } from "./without-header.js";
 
 /**
  * Milliseconds until the caller stops waiting, between meshed ends, for what is not gRPC (that has `grpc-timeout`). Like all
@@ -12,7 +12,7 @@ export const timeLeftHeader = "l5d-time-left";
 export function tellTimeLeft(x: MeshExchange, now: number): void {
   if (x.tunnel || isGrpcRequest(x.method, x.headers)) return;
   // Of an attempt before this one on the same exchange.
-  const headers = headerValue(x.headers, timeLeftHeader) === null ? x.headers.slice() : withoutTimeLeft(x.headers);
+  const headers = withoutHeader(x.headers, timeLeftHeader);
   headers.push(timeLeftHeader, String(Math.max(1, Math.floor(x.deadlineAt - now))));
   x.headers = headers;
 }
@@ -21,12 +21,4 @@ export function tellTimeLeft(x: MeshExchange, now: number): void {
 export function heedTimeLeft(x: MeshExchange, value: string): void {
   // Ten digits are more than a deadline may have.
   if (/^\d{1,10}$/.test(value)) x.deadlineAt = Math.min(x.deadlineAt, x.startedAt + Number(value));
-}
-
-function withoutTimeLeft(headers: HeaderList): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (headers[i] !== timeLeftHeader) kept.push(headers[i]!, headers[i + 1]!);
-  }
-  return kept;
 }

@@ -129,7 +129,8 @@ export class EndpointTransports {
   }
 }
 
-function describeWire(socket: Duplex, protocol: "h1" | "h2"): string {
+/** What is spoken on a connection, for people. */
+export function describeWire(socket: Duplex, protocol: "h1" | "h2"): string {
   const http = protocol === "h2" ? "HTTP/2" : "HTTP/1.1";
   return socket instanceof TLSSocket ? `${http}, ${socket.getProtocol()?.replace("TLSv", "TLS ")}` : `${http}, plain`;
 }

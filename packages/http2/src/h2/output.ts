@@ -1,6 +1,5 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TLSSocket } from "node:tls";
 
 /** Told when a write is done and more may be queued. */
 export interface OutputOwner {
@@ -8,15 +7,11 @@ export interface OutputOwner {
 }
 
 const blockBytes = 16_384;
-/** What a batch goes on in when it outgrows that: four TLS records. */
-const largeBlockBytes = 65_536;
 /** Chunks from here on are written as they are; smaller ones are cheaper to copy. */
 const referenceBytes = 4_096;
 /** Blocks that nobody uses now, for all connections of the process. */
 const freeBlocks: Buffer[] = [];
 const maxFreeBlocks = 64;
-const freeLargeBlocks: Buffer[] = [];
-const maxFreeLargeBlocks = 16;
 
 const none: Buffer = Buffer.alloc(0);
 
@@ -34,9 +29,6 @@ function flushWaiting(): void {
  * What leaves on one connection. All frames of a loop turn go into one block and out in one write; one write is in
  * flight at a time. Blocks are taken when there is something to write and given back when it is written, so that an idle
  * connection has none.
- *
- * On a plain socket large chunks are written from where they are. Under TLS they are copied too: Node encrypts a single
- * buffer as it lies, and puts several together in a new one first.
  */
 export class Output {
   /** Where frames are written, after `reserve`, from `at` on. */
@@ -56,8 +48,6 @@ export class Output {
   readonly #owner: OutputOwner;
   // Only real sockets promise to be done with a buffer when they call back.
   readonly #reuse: boolean;
-  /** Everything is copied, and each block is a write of its own. */
-  readonly #copies: boolean;
   readonly #onWritten: (error?: Error | null) => void;
   #from = 0;
   #parts: Uint8Array[] = [];
@@ -71,7 +61,6 @@ export class Output {
     this.#socket = socket;
     this.#owner = owner;
     this.#reuse = socket instanceof Socket;
-    this.#copies = socket instanceof TLSSocket;
     this.#onWritten = (error) => this.#written(error);
   }
 
@@ -94,7 +83,7 @@ export class Output {
   /** Queues bytes behind what is in the block. Large ones are not copied and belong to the output from here on. */
   append(chunk: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    if (length < referenceBytes || this.#copies) {
+    if (length < referenceBytes) {
       this.reserve(length);
       this.block.set(length === chunk.length ? chunk : chunk.subarray(start, end), this.at);
       this.at += length;
@@ -113,10 +102,6 @@ export class Output {
     const tail = this.at - this.#from;
     if (tail === 0 && this.#parts.length === 0) return;
     this.writing = true;
-    if (this.#copies && this.#parts.length > 0) {
-      this.#flushBlock();
-      return;
-    }
     this.sentBatch = this.batch;
     this.batch += 1;
     this.#inFlightBytes = this.#partBytes + tail;
@@ -145,16 +130,6 @@ export class Output {
     for (let at = 0; at < last; at += 1) socket.write(parts[at]!);
     socket.write(parts[last]!, this.#onWritten);
     if (last > 0) socket.uncork();
-  }
-
-  /** Hands over the first of the blocks that are full. */
-  #flushBlock(): void {
-    this.sentBatch += 1;
-    const part = this.#parts.shift()!;
-    this.#inFlight.push(this.#filled.shift()!);
-    this.#partBytes -= part.length;
-    this.#inFlightBytes = part.length;
-    this.#socket.write(part, this.#onWritten);
   }
 
   /** Drops what was not written; nothing is written from here on. */
@@ -187,31 +162,12 @@ export class Output {
   }
 
   #turn(bytes: number): void {
-    if (this.#copies && this.block.length === blockBytes && this.at + bytes <= largeBlockBytes) {
-      this.#grow();
-      return;
-    }
-    const follows = this.at > this.#from;
     this.#seal();
-    // Under TLS there is a part for each block.
-    if (this.#copies && !follows) giveBack(this.block);
-    else if (this.block !== none) this.#filled.push(this.block);
-    if (this.#copies && follows) this.batch += 1;
-    if (bytes <= blockBytes && !(this.#copies && follows))
-      this.block = freeBlocks.pop() ?? Buffer.allocUnsafeSlow(blockBytes);
-    else if (bytes <= largeBlockBytes) this.block = freeLargeBlocks.pop() ?? Buffer.allocUnsafeSlow(largeBlockBytes);
-    else this.block = Buffer.allocUnsafeSlow(bytes);
+    if (this.block !== none) this.#filled.push(this.block);
+    this.block =
+      bytes <= blockBytes ? (freeBlocks.pop() ?? Buffer.allocUnsafeSlow(blockBytes)) : Buffer.allocUnsafeSlow(bytes);
     this.at = 0;
     this.#from = 0;
-    this.serial += 1;
-  }
-
-  /** Goes on in a large block, behind what is there. */
-  #grow(): void {
-    const block = freeLargeBlocks.pop() ?? Buffer.allocUnsafeSlow(largeBlockBytes);
-    block.set(this.block.subarray(0, this.at));
-    giveBack(this.block);
-    this.block = block;
     this.serial += 1;
   }
 
@@ -221,7 +177,9 @@ export class Output {
     if (this.closed) return;
     const blocks = this.#inFlight;
     for (let at = 0; at < blocks.length; at += 1) {
-      if (this.#reuse && !error) giveBack(blocks[at]!);
+      const block = blocks[at]!;
+      if (this.#reuse && !error && block.length === blockBytes && freeBlocks.length < maxFreeBlocks)
+        freeBlocks.push(block);
     }
     blocks.length = 0;
     // A failed write is followed by the socket's own 'error' and 'close'.
@@ -229,9 +187,4 @@ export class Output {
     if (!this.idle && !this.#waiting) this.#schedule();
     this.#owner.onWritten();
   }
-}
-
-function giveBack(block: Buffer): void {
-  if (block.length === blockBytes && freeBlocks.length < maxFreeBlocks) freeBlocks.push(block);
-  else if (block.length === largeBlockBytes && freeLargeBlocks.length < maxFreeLargeBlocks) freeLargeBlocks.push(block);
 }
