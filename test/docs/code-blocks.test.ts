@@ -38,6 +38,7 @@ const languages = ["js", "ts", "yaml", "json", "sh", "py"];
 const runnable = new Set(["node", "npx", "curl", "cat", "python3"]);
 /** What a block may use and not every machine has. */
 const missing = ["curl", "cat", "python3"].filter((command) => spawnSync(command, ["--version"]).error !== undefined);
+if (missing.length > 0) console.info(`skipped: blocks that need ${missing.join(", ")}, and those after them`);
 
 /** How long a command may take until it prints what it should: services start meanwhile. */
 const patienceMs = 30_000;
@@ -45,7 +46,10 @@ const patienceMs = 30_000;
 describe.each(pages)("%s", (path) => {
   const blocks = blocksOf(read(path));
   const checked = blocks.filter(({ language }) => languages.includes(language));
-  if (checked.length === 0) return test.skip("has no blocks", () => {});
+  if (checked.length === 0) {
+    console.info(`skipped: ${path} has no blocks`);
+    return test.skip("has no blocks", () => {});
+  }
   const page = new Page(blocks);
   afterAll(() => page.workspace.remove());
   let lacks: string | undefined;
@@ -55,6 +59,7 @@ describe.each(pages)("%s", (path) => {
     // What a block that didn't run would have made or started is missed by those after it.
     if (block.language === "sh") lacks ??= missing.find((command) => words.includes(command));
     const without = block.language === "sh" ? lacks : missing.find((command) => words.includes(command));
+    if (block.directive.startsWith("skip")) console.info(`skipped: ${path} ${name}: ${block.directive}`);
     if (block.directive.startsWith("skip")) test.skip(`${name}: ${block.directive}`, () => {});
     else if (without !== undefined) test.skip(`${name}: no ${without} here`, () => {});
     else test(name, { timeout: 2 * patienceMs }, () => page.check(block));
