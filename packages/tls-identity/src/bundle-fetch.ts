@@ -1,6 +1,5 @@
-import type { IncomingMessage } from "node:http";
-import type { RequestOptions } from "node:https";
 import { parseBundleDocument } from "./bundle-document.js";
+import { type HttpsGetOptions, httpsGet } from "./https-get.js";
 import { IdentityError } from "./identity-error.js";
 import type { TrustBundle } from "./identity-source.js";
 import { leafOf } from "./peer-identity.js";
@@ -30,27 +29,21 @@ const timeoutByDefaultMs = 10_000;
 const maxDocumentBytes = 1 << 20;
 
 /**
- * Fetches the bundle of a federated trust domain. Follows no redirect, since that would hand the choice of the server to the server; reads
- * at most 1 MiB. Throws `bundle-fetch`, or why the document cannot be read. Schedule further fetches by `refreshHintMs`.
+ * Fetches the bundle of a federated trust domain. Follows no redirect, and reads at most 1 MiB. Throws `bundle-fetch`, or why the
+ * document cannot be read. Schedule further fetches by `refreshHintMs`.
  */
 export async function fetchBundle(endpoint: BundleEndpoint): Promise<TrustBundle> {
   const url = URL.canParse(endpoint.url) ? new URL(endpoint.url) : null;
   if (url?.protocol !== "https:" || url.username !== "" || url.password !== "" || url.hash !== "") {
     throw new IdentityError("source-options", `${JSON.stringify(endpoint.url)} is no bundle endpoint: use https://…`);
   }
-  const { request } = await import("node:https");
-  const signal = AbortSignal.timeout(endpoint.timeoutMs ?? timeoutByDefaultMs);
   try {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      request(url, { ...authentication(endpoint.authentication), agent: false, signal }, resolve)
-        .on("error", reject)
-        .end();
+    const document = await httpsGet(url, {
+      tls: authentication(endpoint.authentication),
+      timeoutMs: endpoint.timeoutMs ?? timeoutByDefaultMs,
+      maxBytes: maxDocumentBytes,
     });
-    if (response.statusCode !== 200) {
-      response.destroy();
-      throw new Error(`status ${response.statusCode}`);
-    }
-    return parseBundleDocument(endpoint.trustDomain, await readBounded(response));
+    return parseBundleDocument(endpoint.trustDomain, document);
   } catch (cause) {
     if (IdentityError.is(cause) && cause.reason.startsWith("bundle-")) throw cause;
     const why = (cause as Error).message;
@@ -62,7 +55,7 @@ export async function fetchBundle(endpoint: BundleEndpoint): Promise<TrustBundle
   }
 }
 
-function authentication(profile: BundleEndpointProfile): RequestOptions {
+function authentication(profile: BundleEndpointProfile): HttpsGetOptions["tls"] {
   if (profile.profile === "https_web")
     return { minVersion: "TLSv1.2", ...(profile.ca !== undefined && { ca: profile.ca }) };
   const { bundle, endpointId } = profile;
@@ -82,15 +75,4 @@ function authentication(profile: BundleEndpointProfile): RequestOptions {
       }
     },
   };
-}
-
-async function readBounded(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxDocumentBytes) throw new Error(`more than ${maxDocumentBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }

@@ -12,3 +12,4 @@ export {
   type TestTrust,
   testPeerId,
 } from "./testing/test-trust.js";
+export { startWebServer, type WebServer } from "./testing/web-server.js";

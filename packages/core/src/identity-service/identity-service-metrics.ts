@@ -21,6 +21,12 @@ export const serviceMetricDefinitions = Object.freeze({
     help: "Attempts to read issuer, bundle or rules that failed; the last good ones stay in use.",
     labels: [],
   },
+  keyFailures: {
+    name: "selvage_identity_service_key_failures_total",
+    kind: "counter",
+    help: "Attempts to get the keys of JWTs that failed; the last good ones stay in use.",
+    labels: [],
+  },
   issuerExpires: {
     name: "selvage_identity_service_issuer_expires_seconds",
     kind: "gauge",
@@ -30,12 +36,13 @@ export const serviceMetricDefinitions = Object.freeze({
 } as const);
 
 /** Returns what renders the page of an identity service: it counts for itself, and is asked when somebody looks. */
-export function serviceMetrics(service: IdentityService): () => string {
+export function serviceMetrics(service: IdentityService, keys: { readonly failures: number }): () => string {
   const registry = new Registry();
-  const { issued, refused, reloadFailures, issuerExpires } = serviceMetricDefinitions;
+  const { issued, refused, reloadFailures, keyFailures, issuerExpires } = serviceMetricDefinitions;
   registry.counter(issued).observe([], () => service.status.issued);
   const byReason = registry.counter(refused);
   registry.counter(reloadFailures).observe([], () => service.status.reloadFailures);
+  registry.counter(keyFailures).observe([], () => keys.failures);
   registry.gauge(issuerExpires).observe([], () => ((service.status.issuerNotAfter ?? Number.NaN) - Date.now()) / 1000);
   return () => {
     for (const [reason, count] of Object.entries(service.status.refused)) byReason.with(reason).value = count;

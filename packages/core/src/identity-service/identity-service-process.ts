@@ -47,10 +47,15 @@ export async function startIdentityService(
   try {
     const audit = config.audit === null ? null : openAudit(config.audit, log);
     if (audit) closers.push(() => audit.close());
+    const keys = { failures: 0 };
+    const keysFailed = (error: Error) => {
+      keys.failures++;
+      log("warn", "identity-service.keys-failed", { error });
+    };
     const service = createIdentityService({
       trustDomain: config.trustDomain,
       issuer: issuerPathsOf(config.directory),
-      authenticators: await authenticatorsOf(config),
+      authenticators: await authenticatorsOf(config, keysFailed),
       renewBySvid: config.renewBySvid,
       leafLifetimeMs: config.lifetimeMs,
       ...(config.rules !== null && { rules: config.rules }),
@@ -68,7 +73,7 @@ export async function startIdentityService(
     const bundle = await listenForBundle(config, service);
     if (bundle) closers.push(() => bundle.close());
     for (const blocker of service.status.blockers) log("warn", "identity-service.not-ready", { blocker });
-    const admin = config.admin === null ? null : await openAdmin(config, config.admin, service);
+    const admin = config.admin === null ? null : await openAdmin(config, config.admin, service, keys);
     if (admin) closers.push(() => admin.server.destroy());
     return {
       service,
@@ -120,11 +125,15 @@ function openAudit(path: string, log: Log): AuditFile {
   return openAuditFile(path, (error) => log("error", "identity-service.audit-failed", { path, error }));
 }
 
-async function authenticatorsOf(config: IdentityServiceProcessConfig): Promise<Authenticator[]> {
+async function authenticatorsOf(
+  config: IdentityServiceProcessConfig,
+  onKeysFailure: (error: Error) => void,
+): Promise<Authenticator[]> {
   const found: Authenticator[] = [createJoinTokenAuthenticator(config.joinTokens)];
   for (const { issuer, audience, keys } of config.jwt) {
-    const set = keys instanceof URL ? keys : await readKeys(keys);
-    found.push(createJwtAuthenticator({ issuer, keys: set, ...(audience !== null && { audience }) }));
+    if (typeof keys === "string") await requireKeys(keys);
+    const set = typeof keys === "string" ? { file: keys } : keys;
+    found.push(createJwtAuthenticator({ issuer, keys: set, onKeysFailure, ...(audience !== null && { audience }) }));
   }
   // The last one: it takes every token for its own.
   if (config.kubernetes !== null) {
@@ -135,7 +144,8 @@ async function authenticatorsOf(config: IdentityServiceProcessConfig): Promise<A
   return found;
 }
 
-async function readKeys(path: string): Promise<{ readonly keys: readonly object[] }> {
+/** A file that is wrong from the start is a mistake in the configuration; one that gets wrong later is not. */
+async function requireKeys(path: string): Promise<void> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -151,13 +161,13 @@ async function readKeys(path: string): Promise<{ readonly keys: readonly object[
   const { keys } = (set ?? {}) as { keys?: unknown };
   if (!Array.isArray(keys) || keys.some((key) => typeof key !== "object" || key === null))
     throw new Error(`jwt.keys: ${path} is no JWK Set, {"keys": [...]}`);
-  return { keys };
 }
 
 async function openAdmin(
   config: IdentityServiceProcessConfig,
   where: { readonly host: string; readonly port: number },
   service: IdentityService,
+  keys: { readonly failures: number },
 ): Promise<{ readonly server: HttpServer; readonly address: string }> {
   const server = new HttpServer({
     service: new AdminService({
@@ -169,7 +179,7 @@ async function openAdmin(
           return service.status.blockers;
         },
       },
-      metrics: serviceMetrics(service),
+      metrics: serviceMetrics(service, keys),
       config: () => config,
       state: () => service.status,
     }),

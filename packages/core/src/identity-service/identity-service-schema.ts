@@ -2,11 +2,15 @@ import { refuseSpiffeId, refuseTrustDomain } from "@selvage/policy";
 import * as z from "zod";
 import { checked, duration, port, text } from "../config/field.js";
 
-const keys = checked((value) =>
-  value.startsWith("http://")
-    ? { problem: "must not be plaintext", remedy: `write "https://${value.slice(7)}", or the path of a file` }
-    : null,
-);
+const keys = checked((value) => {
+  if (value.startsWith("http://"))
+    return { problem: "must not be plaintext", remedy: `write "https://${value.slice(7)}", or the path of a file` };
+  if (!value.startsWith("https://")) return null;
+  const url = URL.canParse(value) ? new URL(value) : null;
+  if (url === null) return { problem: "must be an https URL or the path of a file", remedy: "" };
+  if (url.username === "" && url.password === "" && url.hash === "") return null;
+  return { problem: "must not have user or fragment", remedy: `write "${url.origin}${url.pathname}${url.search}"` };
+});
 
 /** What `selvage identity serve` reads. Everything may be left out but the directory. */
 export const identityServiceSchema = z.strictObject({

@@ -194,7 +194,7 @@ class FileBackedService implements IdentityService {
     } catch (error) {
       const reason = IdentityError.is(error) ? error.reason : "certify-failed";
       this.#refused[reason] = (this.#refused[reason] ?? 0) + 1;
-      this.#audit("refused", request, context, caller, { reason });
+      this.#audit("refused", request, context, caller, { reason, detail: detailOf(error) });
       throw error;
     }
   }
@@ -253,4 +253,11 @@ class FileBackedService implements IdentityService {
       this.#rulesFault = (error as Error).message;
     }
   }
+}
+
+/** What only whoever runs the service may know: the message, and what failed below. No message of ours holds a token. */
+function detailOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  const below = cause instanceof Error && !message.includes(cause.message) ? `: ${cause.message}` : "";
+  return `${message}${below}`.slice(0, 300);
 }

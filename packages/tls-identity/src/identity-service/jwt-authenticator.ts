@@ -1,6 +1,8 @@
-import type { JWTVerifyGetKey } from "jose";
+import { httpsGet } from "../https-get.js";
 import { IdentityError } from "../identity-error.js";
+import { readTogether } from "../stable-files.js";
 import type { Authenticator } from "./caller.js";
+import { KeySet } from "./key-set.js";
 
 /** Options of {@link createJwtAuthenticator}. */
 export interface JwtAuthenticatorOptions {
@@ -8,8 +10,16 @@ export interface JwtAuthenticatorOptions {
   readonly issuer: string;
   /** The `aud` that a token must be meant for. @defaultValue `identity.l5d.io`, as Linkerd's */
   readonly audience?: string;
-  /** Keys: a JWK Set as an object, or the URL of one, fetched when needed and cached. */
-  readonly keys: { readonly keys: readonly object[] } | URL;
+  /**
+   * A JWK Set as an object, in a file, or at an https URL. A file is read again every 5 s of use. A URL is asked at once, then every 10
+   * minutes of use and when a token names a key that is not known, but at most every 10 s; redirects are not followed, at most
+   * 1 MiB is read within 5 s. What was good last stays in use when file or URL fail.
+   */
+  readonly keys: { readonly keys: readonly object[] } | { readonly file: string } | URL;
+  /** PEM: the roots by which the server of the URL is believed. @defaultValue those of Node, with `NODE_EXTRA_CA_CERTS` */
+  readonly ca?: string;
+  /** Told of each attempt to get keys that failed. */
+  readonly onKeysFailure?: (error: Error) => void;
   /** Signature algorithms to accept, never `none` or a shared secret. @defaultValue ES256, ES384, RS256, PS256, EdDSA */
   readonly algorithms?: readonly string[];
   /** Milliseconds since 1970. @defaultValue `Date.now` */
@@ -18,6 +28,8 @@ export interface JwtAuthenticatorOptions {
 
 const algorithmsByDefault = ["ES256", "ES384", "RS256", "PS256", "EdDSA"];
 const defaultAudience = "identity.l5d.io";
+const file = Object.freeze({ freshMs: 5000, cooldownMs: 1000 });
+const remote = Object.freeze({ freshMs: 600_000, cooldownMs: 10_000, timeoutMs: 5000, maxBytes: 1 << 20 });
 
 /**
  * Believes JWTs signed by one issuer's keys (OIDC, projected service-account tokens, CI systems). Requires `exp` and `sub`; checks
@@ -34,7 +46,10 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authen
   if (options.keys instanceof URL && options.keys.protocol !== "https:") {
     throw new IdentityError("source-options", `keys: ${options.keys} could be changed on the way; use https`);
   }
-  let keys: JWTVerifyGetKey | null = null;
+  const now = options.now ?? Date.now;
+  const keys = keySetOf(options, now);
+  // Who is wrong about the URL learns it when the service starts, not from the first workload.
+  void keys.refresh();
   return {
     authenticate: async (token) => {
       const jose = await import("jose");
@@ -45,25 +60,46 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authen
         return null;
       }
       if (issuer !== options.issuer) return null;
-      keys ??=
-        options.keys instanceof URL
-          ? jose.createRemoteJWKSet(options.keys)
-          : jose.createLocalJWKSet({ keys: options.keys.keys as never });
       try {
-        const { payload } = await jose.jwtVerify(token, keys, {
+        const { payload } = await jose.jwtVerify(token, keys.find, {
           issuer: options.issuer,
           audience: options.audience ?? defaultAudience,
           algorithms,
           requiredClaims: ["exp", "sub"],
-          currentDate: new Date((options.now ?? Date.now)()),
+          currentDate: new Date(now()),
         });
+        const subject: unknown = payload.sub;
+        if (typeof subject !== "string" || subject === "") throw new Error('"sub" claim must be a text');
         const attributes: Record<string, string> = {};
         for (const [name, value] of Object.entries(payload)) if (typeof value === "string") attributes[name] = value;
-        attributes["subject"] = payload.sub!;
-        return { kind: "jwt", subject: payload.sub!, attributes };
+        attributes["subject"] = subject;
+        return { kind: "jwt", subject, attributes };
       } catch (cause) {
+        if (IdentityError.is(cause)) throw cause;
         throw new IdentityError("token-refused", `the JWT is refused: ${(cause as Error).message}`, { cause });
       }
     },
   };
+}
+
+function keySetOf({ keys, ca, onKeysFailure: failed }: JwtAuthenticatorOptions, now: () => number): KeySet {
+  if (keys instanceof URL) {
+    const { timeoutMs, maxBytes, freshMs, cooldownMs } = remote;
+    const tls = { minVersion: "TLSv1.2", ...(ca !== undefined && { ca }) } as const;
+    const load = () => httpsGet(keys, { tls, timeoutMs, maxBytes });
+    return new KeySet({ name: keys.href, load, freshMs, cooldownMs, now, failed });
+  }
+  if ("file" in keys) {
+    const load = async () => (await readTogether([keys.file]))[0]!;
+    return new KeySet({ ...file, name: keys.file, load, now, failed });
+  }
+  const text = JSON.stringify(keys);
+  return new KeySet({
+    name: "the options",
+    load: async () => text,
+    freshMs: Number.POSITIVE_INFINITY,
+    cooldownMs: Number.POSITIVE_INFINITY,
+    now,
+    failed,
+  });
 }
