@@ -66,6 +66,40 @@ describe("the Workload API source", () => {
     expect((await nextFailure(missing)).message).toMatch(/no SVID for .*none; it offers: .*other, .*peer/);
   });
 
+  test("takes the SVID with the hint that was asked for, the first of several, over rotations", async () => {
+    const thirdId = SpiffeId.parse("spiffe://a.example/ns/test/sa/third");
+    const all = () => [trust.snapshot(otherId), trust.snapshot(testPeerId), trust.snapshot(thirdId)];
+    agent.push(all(), ["internal", "external", "external"]);
+    const external = open({ hint: "external" });
+    expect((await external.ready()).id).toBe(testPeerId);
+    expect((await open({ hint: "internal" }).ready()).id).toBe(otherId);
+    expect((await open({ hint: "external", id: thirdId }).ready()).id).toBe(thirdId);
+    expect((await open().ready()).id).toBe(otherId);
+    // The order is the agent's own business.
+    const coming = next(external);
+    agent.push(all().reverse(), ["x", "external", "internal"]);
+    expect(await coming).toMatchObject({ id: testPeerId, generation: 2 });
+  });
+
+  test("refuses a hint that is not offered, says which are, keeps what it has, and takes it once it is there", async () => {
+    agent.push([trust.snapshot(otherId), trust.snapshot(testPeerId)], ["internal"]);
+    const source = open({ hint: "external" });
+    expect(await nextFailure(source)).toMatchObject({
+      reason: "workload-api",
+      message: `the agent has no SVID for this workload with the hint "external"; it offers: ${otherId} (hint "internal"), ${testPeerId}`,
+    });
+    expect(source.current).toBeNull();
+    agent.push([trust.snapshot(otherId), trust.snapshot(testPeerId)], ["internal", "external"]);
+    const first = await source.ready();
+    expect(first.id).toBe(testPeerId);
+    const failing = nextFailure(source);
+    agent.push([trust.snapshot(otherId)], ["internal"]);
+    expect((await failing).message).toContain('hint "external"');
+    expect(source.current).toBe(first);
+    const mixed = open({ hint: "internal", id: testPeerId });
+    expect((await nextFailure(mixed)).message).toMatch(/no SVID for .*peer with the hint "internal"/);
+  });
+
   test("comes back after every refusal but one, and keeps what it has", async () => {
     agent.refuse(7);
     const source = open();

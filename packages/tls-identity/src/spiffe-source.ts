@@ -12,6 +12,8 @@ export interface SpiffeSourceOptions {
   readonly socket?: string;
   /** Which SVID to take, where the agent offers several. @defaultValue the first, which is the default by specification */
   readonly id?: SpiffeId;
+  /** The same by the hint that the agent gives with each, such as `internal`. With `id`, the SVID must have both. @defaultValue any */
+  readonly hint?: string;
   /** Shortest wait before a stream that broke is opened again. @defaultValue 100 */
   readonly minBackoffMs?: number;
   /** Longest such wait. @defaultValue 10000 */
@@ -105,7 +107,7 @@ class SpiffeSource extends SnapshotSource {
   #take(message: Buffer): void {
     if (this.closing.aborted) return;
     try {
-      this.offer(readX509SvidResponse(message, this.#options.id));
+      this.offer(readX509SvidResponse(message, this.#options));
       this.#failed = 0;
     } catch (error) {
       this.fail(error);

@@ -13,26 +13,40 @@ export const fetchX509SvidPath = "/SpiffeWorkloadAPI/FetchX509SVID";
 /** Metadata without which an agent answers nothing (section 4.3): it keeps forged requests of browsers and proxies out. */
 export const securityHeader = "workload.spiffe.io";
 
+/** Which SVID to take of several. Both: it has to have both. Neither: the first one, which is the default by specification. */
+export interface SvidChoice {
+  readonly id?: SpiffeId | undefined;
+  /** What the agent's operator calls it, such as `internal`. Of several with the same hint the first one is taken (section 5.2.1). */
+  readonly hint?: string | undefined;
+}
+
 /**
- * Reads an `X509SVIDResponse` and takes the SVID for `wanted` from it, or the first one, which is the default by specification.
- * Each message is the whole state: a bundle that is absent is no longer believed.
+ * Reads an `X509SVIDResponse` and takes the SVID of `choice` from it. Each message is the whole state: a bundle that is absent is
+ * no longer believed. Throws `workload-api`, with what is offered, if the choice is not there: another SVID would be another identity.
  */
-export function readX509SvidResponse(message: Uint8Array, wanted: SpiffeId | undefined): SvidMaterial {
+export function readX509SvidResponse(message: Uint8Array, choice: SvidChoice): SvidMaterial {
   const fields = readMessage(message);
   const svids = repeatedField(fields, 1).map((bytes) => readMessage(bytes));
-  const chosen = wanted === undefined ? svids[0] : svids.find((svid) => textField(svid, 1) === wanted.toString());
+  const { id, hint } = choice;
+  const chosen = svids.find(
+    (svid) =>
+      (id === undefined || textField(svid, 1) === id.toString()) && (hint === undefined || textField(svid, 5) === hint),
+  );
   if (chosen === undefined) {
-    const offered = svids.map((svid) => textField(svid, 1).slice(0, 200)).join(", ") || "none";
-    throw new IdentityError(
-      "workload-api",
-      `the agent has no SVID for ${wanted ?? "this workload"}; it offers: ${offered}`,
-    );
+    const offered = svids.map(describeSvid).join(", ") || "none";
+    const wanted = `for ${id ?? "this workload"}${hint === undefined ? "" : ` with the hint ${JSON.stringify(hint)}`}`;
+    throw new IdentityError("workload-api", `the agent has no SVID ${wanted}; it offers: ${offered}`);
   }
   const { trustDomain } = SpiffeId.parse(textField(chosen, 1));
   const bundles = new Map<string, TrustBundle>();
   for (const entry of repeatedField(fields, 3)) addFederated(bundles, readMessage(entry));
   bundles.set(trustDomain, { trustDomain, roots: splitDer(bytesField(chosen, 4)) });
   return { chain: splitDer(bytesField(chosen, 2)), key: importPrivateKey(bytesField(chosen, 3)), bundles };
+}
+
+function describeSvid(svid: readonly ProtoField[]): string {
+  const hint = textField(svid, 5).slice(0, 100);
+  return `${textField(svid, 1).slice(0, 200)}${hint === "" ? "" : ` (hint ${JSON.stringify(hint)})`}`;
 }
 
 function addFederated(bundles: Map<string, TrustBundle>, entry: readonly ProtoField[]): void {

@@ -72,6 +72,10 @@ export interface SpiffeIdentityConfig {
   readonly source: "spiffe";
   /** `unix:///path` or `tcp://ip:port`, as the SPIFFE Workload Endpoint specification writes it. */
   readonly socket: string;
+  /** The SVID to take; `null`: the first one. */
+  readonly id: string | null;
+  /** The hint of the SVID to take; `null`: any. */
+  readonly hint: string | null;
 }
 
 export interface CaIdentityConfig {

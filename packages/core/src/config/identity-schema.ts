@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { type Refusal, refuseSpiffeId, refuseTrustDomain } from "@selvage/policy";
 import * as z from "zod";
 import { formatHostPort, parseHostPort } from "./address.js";
-import { checked, duration, field, parsed, required } from "./field.js";
+import { checked, duration, field, parsed, required, text } from "./field.js";
 
 /** A path of a PEM file, not what is in it. */
 const pemFile = checked((text) => {
@@ -111,6 +111,15 @@ export const identitySchema = z.discriminatedUnion("source", [
     socket: field(checked(refuseSocket), {
       doc: "where the Workload API listens: `unix:///path` or `tcp://ip:port`",
       defaultText: "the variable `SPIFFE_ENDPOINT_SOCKET`",
+    }),
+    id: field(checked(refuseSpiffeId), {
+      doc: "which SVID to take, where the agent offers several; another one is never taken instead",
+      type: "SPIFFE id",
+      defaultText: "the first one",
+    }),
+    hint: field(text, {
+      doc: "which SVID to take, by the hint that the agent gives with each; with `id`, both have to be right",
+      defaultText: "any",
     }),
   }),
   z.strictObject({

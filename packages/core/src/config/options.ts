@@ -72,6 +72,10 @@ export interface SpiffeIdentityOptions {
   source: "spiffe";
   /** @defaultValue the variable `SPIFFE_ENDPOINT_SOCKET` */
   socket?: string | undefined;
+  /** Which SVID to take, where the agent offers several. @defaultValue the first one */
+  id?: string | undefined;
+  /** The same by the agent's hint. With `id`, both have to be right. @defaultValue any */
+  hint?: string | undefined;
 }
 
 export interface CaIdentityOptions {

@@ -150,6 +150,20 @@ describe("identity", () => {
     );
   });
 
+  test("an SVID of several is chosen by its id, its hint, or not at all", () => {
+    const identity = { source: "spiffe" as const, socket: "unix:///a.sock" };
+    expect(directory.load({ identity }).identity).toMatchObject({ id: null, hint: null });
+    const env = { SELVAGE_IDENTITY_HINT: "internal" };
+    expect(directory.load({ identity: { ...identity, id: "spiffe://a.example/x" } }, env).identity).toMatchObject({
+      id: "spiffe://a.example/x",
+      hint: "internal",
+    });
+    expect(directory.errorsOf({ identity: { ...identity, id: "x", hint: "" } })).toEqual([
+      expect.stringMatching(/identity\.id must be a SPIFFE id/),
+      expect.stringMatching(/identity\.hint must not be empty/),
+    ]);
+  });
+
   test("the Workload API's address comes from its own variable", () => {
     const identity = { source: "spiffe" as const };
     expect(directory.load({ identity }, { SPIFFE_ENDPOINT_SOCKET: "unix:///a.sock" }).identity).toMatchObject({

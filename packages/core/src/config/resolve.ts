@@ -132,7 +132,7 @@ function resolveIdentity(
       const refusal = socket === "" ? { problem: "is missing", remedy: socketRemedy } : refuseSocket(socket);
       if (refusal !== null)
         context.refuse(["identity", "socket"], socket || undefined, refusal.problem, refusal.remedy);
-      return { source: "spiffe", socket };
+      return { source: "spiffe", socket, id: identity.id ?? null, hint: identity.hint ?? null };
     }
     case "ca":
       return {

@@ -52,8 +52,11 @@ function sourceOf(config: MeshConfig, stateDir: string): IdentitySource {
       const { cert, key, bundle, federated } = identity;
       return federating(createFilesSource({ cert, key, bundle, federated, production }), identity.federation);
     }
-    case "spiffe":
-      return createSpiffeSource({ socket: identity.socket });
+    case "spiffe": {
+      const { socket, id: wanted, hint } = identity;
+      const choice = { ...(wanted !== null && { id: SpiffeId.parse(wanted) }), ...(hint !== null && { hint }) };
+      return createSpiffeSource({ socket, ...choice });
+    }
     case "ca": {
       const { address, token, bundle, serverId, federated } = identity;
       const source = createCaSource({ address, id, serverId: SpiffeId.parse(serverId), token, bundle, federated });

@@ -12,8 +12,11 @@ export interface FakeAgent {
   readonly address: string;
   /** Streams opened since the start. */
   readonly opened: number;
-  /** Sends this state to all open streams, and to later ones as their first message. Bytes are sent as they are. */
-  push(state: readonly IdentitySnapshot[] | Uint8Array): void;
+  /**
+   * Sends this state to all open streams, and to later ones as their first message, each SVID with its hint, if it has one. Bytes are
+   * sent as they are.
+   */
+  push(state: readonly IdentitySnapshot[] | Uint8Array, hints?: readonly string[]): void;
   /** Ends all open streams with a gRPC status, and later ones until the next push. */
   refuse(status: number): void;
   close(): Promise<void>;
@@ -61,9 +64,9 @@ export async function startFakeAgent(socketPath: string): Promise<FakeAgent> {
     get opened() {
       return opened;
     },
-    push: (state) => {
+    push: (state, hints) => {
       status = null;
-      message = state instanceof Uint8Array ? Buffer.from(state) : writeX509SvidResponse(state);
+      message = state instanceof Uint8Array ? Buffer.from(state) : writeX509SvidResponse(state, hints);
       for (const stream of streams) stream.write(message);
     },
     refuse: (code) => {
@@ -78,8 +81,11 @@ export async function startFakeAgent(socketPath: string): Promise<FakeAgent> {
 }
 
 /** An `X509SVIDResponse` with these SVIDs; the first one's other bundles are its federated ones. */
-export function writeX509SvidResponse(snapshots: readonly IdentitySnapshot[]): Buffer {
-  const parts = snapshots.map((snapshot) =>
+export function writeX509SvidResponse(
+  snapshots: readonly IdentitySnapshot[],
+  hints: readonly (string | undefined)[] = [],
+): Buffer {
+  const parts = snapshots.map((snapshot, index) =>
     writeBytes(
       1,
       Buffer.concat([
@@ -87,6 +93,7 @@ export function writeX509SvidResponse(snapshots: readonly IdentitySnapshot[]): B
         writeBytes(2, Buffer.concat(readCertificatesPem(snapshot.chainPem))),
         writeBytes(3, snapshot.key.export({ type: "pkcs8", format: "der" })),
         writeBytes(4, Buffer.concat(snapshot.bundles.get(snapshot.id.trustDomain)!.roots)),
+        ...(hints[index] === undefined ? [] : [writeBytes(5, hints[index])]),
       ]),
     ),
   );
