@@ -336,8 +336,8 @@ export interface BalancerOptions {
   zones?: "prefer" | "ignore" | undefined;
   /** @defaultValue 0.7 */
   panicRatio?: number | undefined;
-  /** Absent: endpoints are chosen by load alone. */
-  hash?: HashOptions | undefined;
+  /** Absent: endpoints are chosen by load alone. `false`: so they are, whatever `outbound.defaults` says. */
+  hash?: HashOptions | false | undefined;
 }
 
 /** One of `header` and `cookie`. */

@@ -29,7 +29,7 @@ export const hedgeSchema = z.strictObject({
     default: "100ms",
   }),
   limit: field(z.int().min(0).max(3), {
-    doc: "such attempts of one call, each on another endpoint than the one before; 0: none",
+    doc: "such attempts of one call, each on an endpoint that the call has not tried, while there is one; 0: none",
     unit: "attempts",
     default: 1,
   }),
@@ -161,13 +161,17 @@ const settings = {
         default: 0.7,
       }),
       hash: field(
-        hashSchema.superRefine(({ header, cookie }, context) => {
-          if ((header === undefined) !== (cookie === undefined)) return;
-          const message = header === undefined ? "must name where the key is" : "must name one key";
-          context.addIssue({ code: "custom", message, params: { remedy: "write one of header and cookie" } });
-        }),
+        z.union([
+          z.literal(false),
+          hashSchema.superRefine(({ header, cookie }, context) => {
+            if ((header === undefined) !== (cookie === undefined)) return;
+            const message = header === undefined ? "must name where the key is" : "must name one key";
+            context.addIssue({ code: "custom", message, params: { remedy: "write one of header and cookie" } });
+          }),
+        ]),
         {
-          doc: "requests with the same key go to the same endpoint (consistent hashing); those without one are balanced by load; absent: all are",
+          doc: "requests with the same key go to the same endpoint (consistent hashing); those without one are balanced by load; absent, or `false` where `defaults` has one: all are",
+          type: "object or false",
           optional: true,
         },
       ),

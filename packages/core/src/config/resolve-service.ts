@@ -94,8 +94,8 @@ export function resolveSettings(
   };
 }
 
-function resolveHash(written: z.output<typeof hashSchema> | undefined): HashConfig | null {
-  if (written === undefined) return null;
+function resolveHash(written: z.output<typeof hashSchema> | false | undefined): HashConfig | null {
+  if (written === undefined || written === false) return null;
   const { header, cookie, maxLoad } = overlay(defaultsOf(hashSchema), written) as Filled<z.output<typeof hashSchema>>;
   return written.header !== undefined
     ? { by: "header", name: header, maxLoad }

@@ -80,12 +80,13 @@ describe("services", () => {
     const { services, defaults } = directory.load({
       outbound: {
         defaults: { balancer: { hash: { header: "x-user", maxLoad: 2 } } },
-        services: { a: { balancer: { hash: { cookie: "session" } } }, b: {} },
+        services: { a: { balancer: { hash: { cookie: "session" } } }, b: {}, c: { balancer: { hash: false } } },
       },
     }).outbound;
     expect(defaults.balancer.hash).toEqual({ by: "header", name: "x-user", maxLoad: 2 });
     expect(services["a"]?.balancer.hash).toEqual({ by: "cookie", name: "session", maxLoad: 1.5 });
     expect(services["b"]?.balancer.hash).toEqual(defaults.balancer.hash);
+    expect(services["c"]?.balancer.hash).toBe(null);
     expect(directory.load({}).outbound.defaults.balancer.hash).toBe(null);
   });
 
