@@ -40,8 +40,8 @@ export class MeshExchange extends Exchange {
   attemptStartedAt = 0;
   /** Who serves the current attempt. Set by `balance`. */
   endpoint: Endpoint | null = null;
-  /** Who failed the attempt before this one: to be avoided while there is another. Set by `retry`. */
-  excluded: Endpoint | null = null;
+  /** Where attempts have been, the latest last: to be avoided while there is another. `null` in the first. Set by `avoid`. */
+  tried: Endpoint[] | null = null;
   /** What a refused caller is told to wait, in seconds; 0 for nothing. Set by who refuses, told by `rescue`. */
   retryAfterSeconds = 0;
   /** How it ended, when that was an error. Set by `measure`. */
@@ -55,6 +55,14 @@ export class MeshExchange extends Exchange {
   constructor(direction: Direction) {
     super();
     this.direction = direction;
+  }
+
+  /** The next attempt goes elsewhere if it can, and here only after all that were avoided earlier. */
+  avoid(endpoint: Endpoint): void {
+    this.tried ??= [];
+    const at = this.tried.indexOf(endpoint);
+    if (at >= 0) this.tried.splice(at, 1);
+    this.tried.push(endpoint);
   }
 
   /** The same request once more, for an attempt beside another one: who holds the one does not hold the other. */
@@ -78,7 +86,7 @@ export class MeshExchange extends Exchange {
     copy.route = this.route;
     copy.requiredIdentity = this.requiredIdentity;
     copy.attempt = this.attempt;
-    copy.excluded = this.excluded;
+    copy.tried = this.tried;
     copy.traceContext = this.traceContext;
     return copy;
   }

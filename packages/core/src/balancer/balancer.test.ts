@@ -61,8 +61,8 @@ class Fixture implements Dispatcher {
     return sink;
   }
 
-  pick(excluded: Endpoint | null = null): string | undefined {
-    return this.balancer.pick(excluded, this.clock.now())?.address.host;
+  pick(...tried: Endpoint[]): string | undefined {
+    return this.balancer.pick(tried, this.clock.now())?.address.host;
   }
 
   picks(count: number): Record<string, number> {
@@ -134,6 +134,19 @@ test("the excluded endpoint is avoided while there is another", () => {
   for (let i = 0; i < 20; i++) expect(f.pick(excluded)).toBe("c");
   f.update("b");
   expect(f.pick(excluded)).toBe("b");
+});
+
+test("of several that were tried the one tried first is next when there is no other", () => {
+  const f = new Fixture();
+  f.update("a", "b", "c", "d");
+  const tried = ["c", "a", "b"].map((host) => f.endpoint(host));
+  for (let i = 0; i < 20; i++) expect(f.pick(...tried)).toBe("d");
+  f.update("a", "b", "c");
+  for (let i = 0; i < 20; i++) expect(f.pick(...tried)).toBe("c");
+  f.update("a", "b");
+  for (let i = 0; i < 20; i++) expect(f.pick(...tried)).toBe("a");
+  f.update("b", { host: "c", port: 1, identity: null, weight: 0 });
+  expect(f.pick(...tried)).toBe("b");
 });
 
 test("an ejected endpoint gets nothing until its probe is due, and one probe at a time", () => {

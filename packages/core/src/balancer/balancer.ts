@@ -110,40 +110,41 @@ export class Balancer implements TimerOwner {
     return this.panicking ? this.#eligible.length : this.#near.length + this.#far.length;
   }
 
-  /** Whether an attempt could go to another endpoint than this one. */
-  hasOther(endpoint: Endpoint): boolean {
-    const itself = this.panicking ? endpoint.eligibleIndex : endpoint.readyIndex;
-    return this.choices > (itself < 0 ? 0 : 1);
+  /** Whether an attempt could go to another endpoint than these. */
+  hasOther(endpoints: readonly Endpoint[]): boolean {
+    const { panicking } = this;
+    let others = this.choices;
+    for (const { eligibleIndex, readyIndex } of endpoints) if ((panicking ? eligibleIndex : readyIndex) >= 0) others--;
+    return others > 0;
   }
 
   /** For an attempt of a request: by its key where there is one, else by load. `null` when no endpoint is ready. */
-  pickFor(headers: HeaderList, excluded: Endpoint | null, now: number): Endpoint | null {
-    const found = this.#ring === null ? null : this.ownerOf(headers, excluded);
-    return found === null ? this.pick(excluded, now) : found;
+  pickFor(headers: HeaderList, tried: readonly Endpoint[] | null, now: number): Endpoint | null {
+    const found = this.#ring === null ? null : this.ownerOf(headers, tried);
+    return found === null ? this.pick(tried, now) : found;
   }
 
   /** The endpoint that a request belongs to by its key; `null` when it has none, or nobody is near who could take it. */
-  ownerOf(headers: HeaderList, excluded: Endpoint | null = null): Endpoint | null {
+  ownerOf(headers: HeaderList, tried: readonly Endpoint[] | null = null): Endpoint | null {
     const hash = this.#ring === null ? noKey : this.#hashKey!.of(headers);
     if (hash === noKey) return null;
-    return this.#ring!.find(hash, excluded, this.panicking, this.#inFlight.count, this.choices);
+    const avoided = tried === null ? null : this.#avoided(tried);
+    return this.#ring!.find(hash, avoided, this.panicking, this.#inFlight.count, this.choices);
   }
 
-  /** An endpoint for an attempt, by load; `null` when none is ready. At most four are looked at, however many there are. */
-  pick(excluded: Endpoint | null, now: number): Endpoint | null {
+  /**
+   * An endpoint for an attempt, by load; `null` when none is ready. At most four are looked at, however many there are.
+   * Where the request has been is avoided while there is another, and what it tried last the longest.
+   */
+  pick(tried: readonly Endpoint[] | null, now: number): Endpoint | null {
     const { random } = this.#parts;
-    if (this.panicking) {
-      return pickOfTwo(this.#eligible, excluded === null ? -1 : excluded.eligibleIndex, now, random);
-    }
-    if (this.#far.length === 0) {
-      return pickOfTwo(this.#near, excluded === null ? -1 : excluded.readyIndex, now, random);
-    }
-    const near = pickOfTwo(this.#near, excluded === null || excluded.far ? -1 : excluded.readyIndex, now, random);
-    const far = pickOfTwo(this.#far, excluded?.far ? excluded.readyIndex : -1, now, random)!;
-    if (near === null || near === excluded) return far;
-    return far.load.load(now) * farFactor * near.weight < near.load.load(now) * far.weight && far !== excluded
-      ? far
-      : near;
+    const avoided = tried === null ? null : this.#avoided(tried);
+    if (this.panicking) return pickOfTwo(this.#eligible, indexesIn(this.#eligible, avoided, true), now, random);
+    const near = pickOfTwo(this.#near, indexesIn(this.#near, avoided, false), now, random);
+    if (this.#far.length === 0) return near;
+    const far = pickOfTwo(this.#far, indexesIn(this.#far, avoided, false), now, random);
+    if (near === null || far === null) return near ?? far;
+    return far.load.load(now) * farFactor * near.weight < near.load.load(now) * far.weight ? far : near;
   }
 
   /** Keeps an exchange until an endpoint is ready; fails it when that takes too long, or too many wait. */
@@ -201,7 +202,8 @@ export class Balancer implements TimerOwner {
     }
     for (const endpoint of next.values()) this.#place(endpoint);
     if (changed && this.config.hash !== null) {
-      this.#ring = this.#eligible.length === 0 ? null : new HashRing([...this.#eligible], this.config.hash.maxLoad);
+      this.#ring =
+        this.#eligible.length === 0 ? null : new HashRing([...this.#eligible], this.config.hash.maxLoad, this.#ring);
     }
     this.#becameReady();
   }
@@ -254,6 +256,15 @@ export class Balancer implements TimerOwner {
     endpoint.transport.close();
   }
 
+  /** Without what was tried first, as far as nobody else is left. */
+  #avoided(tried: readonly Endpoint[]): readonly Endpoint[] | null {
+    for (let from = 0; from < tried.length; from++) {
+      const avoided = from === 0 ? tried : tried.slice(from);
+      if (this.hasOther(avoided)) return avoided;
+    }
+    return null;
+  }
+
   #isFar({ zone = "" }: EndpointAddress): boolean {
     return this.config.zone !== null && zone !== "" && zone !== this.config.zone;
   }
@@ -299,6 +310,17 @@ export class Balancer implements TimerOwner {
       this.#failure,
     );
   }
+}
+
+/** Where some are in a list, in ascending order. */
+function indexesIn(list: readonly Endpoint[], some: readonly Endpoint[] | null, eligible: boolean): number[] | null {
+  if (some === null) return null;
+  const indexes: number[] = [];
+  for (const endpoint of some) {
+    const at = eligible ? endpoint.eligibleIndex : endpoint.readyIndex;
+    if (list[at] === endpoint) indexes.push(at);
+  }
+  return indexes.sort((a, b) => a - b);
 }
 
 function leaveReady(list: Endpoint[], endpoint: Endpoint): void {

@@ -23,8 +23,7 @@ function hashing(addresses: readonly (string | EndpointAddress)[], options: { ma
     { ...balancingDefaults, zone: "a", hash: { by: "header", name: "x-user", maxLoad: options.maxLoad ?? 1.5 } },
   );
   balancer.update(addresses.map(endpointAddress));
-  const find = (key: string, excluded: Endpoint | null = null) =>
-    balancer.pickFor(["x-user", key], excluded, clock.now())!;
+  const find = (key: string, ...tried: Endpoint[]) => balancer.pickFor(["x-user", key], tried, clock.now())!;
   return { balancer, clock, find, owners: () => keys.map((key) => find(key).key) };
 }
 
@@ -79,6 +78,19 @@ describe("consistent hashing", () => {
     for (const [i, owner] of owners().entries()) if (owner !== "e10:1") expect(owner).toBe(before[i]);
   });
 
+  test("after any number of changes keys are where they were if there had been none", () => {
+    const random = seededRandom(11);
+    const { balancer, owners } = hashing([]);
+    for (let change = 0; change < 40; change++) {
+      const addresses = names(60)
+        .filter(() => random() < 0.8)
+        .map((name) => ({ ...endpointAddress(name), weight: random() < 0.9 ? 1 : Math.ceil(random() * 5) / 2 }));
+      balancer.update(addresses);
+      if (change % 4 !== 3) continue;
+      expect(owners()).toEqual(hashing(addresses.reverse(), { seed: change }).owners());
+    }
+  });
+
   test("an ejected endpoint's keys go to the next ones, all of them to their own, and come back", () => {
     const { balancer, clock, owners } = hashing(names(10));
     const before = owners();
@@ -110,6 +122,16 @@ describe("consistent hashing", () => {
     const second = find("ann", first);
     expect(second).not.toBe(first);
     for (let i = 0; i < 20; i++) expect(find("ann", first)).toBe(second);
+  });
+
+  test("each further retry goes to one that was not tried, while there is one", () => {
+    const { find } = hashing(names(4));
+    for (const key of keys.slice(0, 50)) {
+      const tried: Endpoint[] = [];
+      for (let i = 0; i < 4; i++) tried.push(find(key, ...tried));
+      expect(new Set(tried).size).toBe(4);
+      expect(find(key, ...tried)).toBe(tried[0]);
+    }
   });
 
   test("the only endpoint is used though it failed", () => {

@@ -26,6 +26,9 @@ const alwaysTaken = 8;
 export class HashRing {
   readonly #members: readonly Endpoint[];
   readonly #meanWeight: number;
+  /** By member: what its points are made from, and how many it has. */
+  readonly #seeds: Uint32Array;
+  readonly #counts: Uint32Array;
   /** By member: which part of the keys that meet its points it takes, of 2³². What is left over of whole points. */
   readonly #takes: Float64Array;
   readonly #maxLoad: number;
@@ -36,40 +39,66 @@ export class HashRing {
   readonly #starts: Uint32Array;
   readonly #shift: number;
 
-  /** `members`: those with a weight, one at least. */
-  constructor(members: readonly Endpoint[], maxLoad: number) {
+  /**
+   * `members`: those with a weight, one at least, each at its `eligibleIndex`. `former`: the ring before this one, whose points
+   * of endpoints that stay are taken as they are, so that a change costs a walk along the ring and no hashing or sorting of it.
+   */
+  constructor(members: readonly Endpoint[], maxLoad: number, former: HashRing | null = null) {
     let greatest = 0;
     let sum = 0;
     for (const { weight } of members) {
       greatest = Math.max(greatest, weight);
       sum += weight;
     }
-    const exact = Float64Array.from(members, ({ weight }) => (pointsPerEndpoint * weight) / greatest);
-    const counts = Uint32Array.from(exact, Math.ceil);
-    this.#takes = exact.map((count, i) => (count / counts[i]!) * 2 ** 32);
-    const size = counts.reduce((total, count) => total + count, 0);
-    const bits = Math.max(1, Math.ceil(Math.log2(size + 1)));
+    const counts = new Uint32Array(members.length);
+    const takes = new Float64Array(members.length);
+    let size = 0;
+    for (let i = 0; i < members.length; i++) {
+      const exact = (pointsPerEndpoint * members[i]!.weight) / greatest;
+      const count = Math.ceil(exact);
+      counts[i] = count;
+      takes[i] = (exact / count) * 2 ** 32;
+      size += count;
+    }
     this.#members = members;
     this.#meanWeight = sum / members.length;
     this.#maxLoad = maxLoad;
+    this.#counts = counts;
+    this.#takes = takes;
+    this.#seeds = new Uint32Array(members.length);
+    const bits = Math.max(1, Math.ceil(Math.log2(size + 1)));
     this.#shift = 32 - bits;
-    this.#starts = new Uint32Array(2 ** bits + 1);
-    this.#points = new Uint32Array(size);
-    this.#owners = new Uint32Array(size);
-    this.#fill(counts, size);
+    const places = former === null ? new Int32Array() : this.#placesOf(former);
+    const [points, owners] = sorted(...this.#newPoints(places, size));
+    this.#orderEqual(points, owners);
+    if (points.length === size) {
+      this.#points = points;
+      this.#owners = owners;
+    } else {
+      this.#points = new Uint32Array(size);
+      this.#owners = new Uint32Array(size);
+      this.#merge(former!, places, points, owners);
+    }
+    this.#starts = startsOf(this.#points, bits);
   }
 
   /**
-   * The endpoint that a hash belongs to: ready (or any, with `all`), not `excluded`, and not overloaded. `inFlight` is that of
+   * The endpoint that a hash belongs to: ready (or any, with `all`), not among the `avoided`, and not overloaded. `inFlight` is that of
    * all endpoints, `choices` how many are ready. `null`: there is none near.
    */
-  find(hash: number, excluded: Endpoint | null, all: boolean, inFlight: number, choices: number): Endpoint | null {
+  find(
+    hash: number,
+    avoided: readonly Endpoint[] | null,
+    all: boolean,
+    inFlight: number,
+    choices: number,
+  ): Endpoint | null {
     const perWeight = (this.#maxLoad * (inFlight + 1)) / (choices * this.#meanWeight);
     let at = this.#nearest(hash);
     for (let step = 0; step < maxSteps; step++) {
       if (this.#takesKey(at, hash)) {
         const endpoint = this.#members[this.#owners[at]!]!;
-        const may = (all || endpoint.readyIndex >= 0) && endpoint !== excluded;
+        const may = (all || endpoint.readyIndex >= 0) && avoided?.includes(endpoint) !== true;
         if (may && (endpoint.inFlight < alwaysTaken || endpoint.inFlight < perWeight * endpoint.weight))
           return endpoint;
       }
@@ -106,51 +135,117 @@ export class HashRing {
     return takes >= 2 ** 32 || scatter(hash ^ this.#points[at]!) < takes;
   }
 
-  /** Sorts points into as many places as there are points, and what shares a place by comparing. */
-  #fill(counts: Uint32Array, size: number): void {
-    const unsorted = new Uint32Array(size);
-    const seeds = new Uint32Array(counts.length);
-    const starts = this.#starts;
-    const shift = this.#shift;
+  /** By member of the former ring: which of this one's members has its points, -1 for none. */
+  #placesOf(former: HashRing): Int32Array {
+    const places = new Int32Array(former.#members.length);
+    for (let i = 0; i < places.length; i++) {
+      const endpoint = former.#members[i]!;
+      const at = endpoint.eligibleIndex;
+      // How many points it has depends on the weights of others, too; which they are does not.
+      const stays = at >= 0 && this.#members[at] === endpoint && this.#counts[at] === former.#counts[i];
+      places[i] = stays ? at : -1;
+      if (stays) this.#seeds[at] = former.#seeds[i]!;
+    }
+    return places;
+  }
+
+  /** Of the members that have no points yet, in no order. */
+  #newPoints(places: Int32Array, size: number): [Uint32Array, Uint32Array] {
+    const known = new Uint8Array(this.#members.length);
+    let left = size;
+    for (const at of places) {
+      if (at < 0) continue;
+      known[at] = 1;
+      left -= this.#counts[at]!;
+    }
+    const points = new Uint32Array(left);
+    const owners = new Uint32Array(left);
     let next = 0;
-    for (let owner = 0; owner < counts.length; owner++) {
+    for (let owner = 0; owner < known.length; owner++) {
+      if (known[owner] === 1) continue;
       const { key } = this.#members[owner]!;
       const seed = hashText(key, 0, key.length);
+      this.#seeds[owner] = seed;
       // A stride of its own: else two endpoints could have the same points, one step apart.
       const stride = scatter(seed ^ golden) | 1;
-      seeds[owner] = seed;
-      for (let i = 0; i < counts[owner]!; i++) {
-        const point = scatter(seed + Math.imul(i, stride));
-        unsorted[next++] = point;
-        starts[(point >>> shift) + 1]!++;
+      for (let i = 0; i < this.#counts[owner]!; i++) {
+        points[next] = scatter(seed + Math.imul(i, stride));
+        owners[next++] = owner;
       }
     }
-    for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
-    const ends = starts.slice();
-    next = 0;
-    for (let owner = 0; owner < counts.length; owner++) {
-      for (let i = 0; i < counts[owner]!; i++) {
-        const point = unsorted[next++]!;
-        const place = point >>> shift;
-        this.#insert(point, owner, seeds, starts[place]!, ends[place]!++);
+    return [points, owners];
+  }
+
+  /** Points that coincide are in an order that doesn't depend on that of the endpoints. */
+  #orderEqual(points: Uint32Array, owners: Uint32Array): void {
+    for (let i = 1; i < points.length; i++) {
+      const owner = owners[i]!;
+      let at = i;
+      for (; at > 0 && points[at - 1] === points[i] && this.#isBefore(owner, owners[at - 1]!); at--) {
+        owners[at] = owners[at - 1]!;
       }
+      owners[at] = owner;
     }
   }
 
-  #insert(point: number, owner: number, seeds: Uint32Array, first: number, end: number): void {
-    const points = this.#points;
-    const owners = this.#owners;
-    let at = end;
-    // Points that coincide are in an order that doesn't depend on that of the endpoints.
-    while (
-      at > first &&
-      (points[at - 1]! > point || (points[at - 1] === point && seeds[owners[at - 1]!]! > seeds[owner]!))
-    ) {
-      points[at] = points[at - 1]!;
-      owners[at] = owners[at - 1]!;
-      at--;
-    }
-    points[at] = point;
-    owners[at] = owner;
+  #isBefore(owner: number, other: number): boolean {
+    const a = this.#seeds[owner]!;
+    const b = this.#seeds[other]!;
+    return a === b ? this.#members[owner]!.key < this.#members[other]!.key : a < b;
   }
+
+  #merge(former: HashRing, places: Int32Array, points: Uint32Array, owners: Uint32Array): void {
+    const oldPoints = former.#points;
+    const oldOwners = former.#owners;
+    let at = 0;
+    let next = 0;
+    for (let i = 0; i < oldPoints.length; i++) {
+      const owner = places[oldOwners[i]!]!;
+      if (owner < 0) continue;
+      const point = oldPoints[i]!;
+      while (
+        next < points.length &&
+        (points[next]! < point || (points[next] === point && this.#isBefore(owners[next]!, owner)))
+      ) {
+        this.#points[at] = points[next]!;
+        this.#owners[at++] = owners[next++]!;
+      }
+      this.#points[at] = point;
+      this.#owners[at++] = owner;
+    }
+    this.#points.set(points.subarray(next), at);
+    this.#owners.set(owners.subarray(next), at);
+  }
+}
+
+/** Points in order, each with its owner: by their last 11 bits, the next 11, and the rest. */
+function sorted(points: Uint32Array, owners: Uint32Array): [Uint32Array, Uint32Array] {
+  let from: [Uint32Array, Uint32Array] = [points, owners];
+  let to: [Uint32Array, Uint32Array] = [new Uint32Array(points.length), new Uint32Array(points.length)];
+  const ends = new Uint32Array(2 ** 11 + 1);
+  for (let shift = 0; shift < 32; shift += 11) {
+    const [unsorted, unsortedOwners] = from;
+    const [next, nextOwners] = to;
+    ends.fill(0);
+    for (let i = 0; i < unsorted.length; i++) ends[((unsorted[i]! >>> shift) & 0x7ff) + 1]!++;
+    for (let i = 1; i < ends.length; i++) ends[i]! += ends[i - 1]!;
+    for (let i = 0; i < unsorted.length; i++) {
+      const point = unsorted[i]!;
+      const at = ends[(point >>> shift) & 0x7ff]!++;
+      next[at] = point;
+      nextOwners[at] = unsortedOwners[i]!;
+    }
+    [from, to] = [to, from];
+  }
+  return from;
+}
+
+function startsOf(points: Uint32Array, bits: number): Uint32Array {
+  const starts = new Uint32Array(2 ** bits);
+  let at = 0;
+  for (let place = 0; place < starts.length; place++) {
+    while (at < points.length && points[at]! >>> (32 - bits) < place) at++;
+    starts[place] = at;
+  }
+  return starts;
 }

@@ -98,15 +98,15 @@ describe("zones", () => {
     const { balancer } = balancerIn("a", inZones({ a: 1, b: 2 }));
     const failed = balancer.pick(null, clockStart)!;
     expect(failed.address.zone).toBe("a");
-    expect(balancer.pick(failed, clockStart)!.address.zone).toBe("b");
+    expect(balancer.pick([failed], clockStart)!.address.zone).toBe("b");
   });
 
   test("an attempt that failed in the only other-zone endpoint comes back to the own zone", () => {
     const { balancer } = balancerIn("a", inZones({ a: 1, b: 1 }));
     const near = balancer.pick(null, clockStart)!;
-    const far = balancer.pick(near, clockStart)!;
+    const far = balancer.pick([near], clockStart)!;
     for (let i = 0; i < 100; i++) near.load.start();
-    expect(balancer.pick(far, clockStart)).toBe(near);
+    expect(balancer.pick([far], clockStart)).toBe(near);
   });
 
   test("an endpoint that moves to another zone is preferred there, with its history", () => {

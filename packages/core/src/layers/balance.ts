@@ -17,7 +17,7 @@ export class BalanceService implements Service, Dispatcher {
   call(x: MeshExchange, sink: Sink): void {
     const { balancer } = x.target!;
     const now = this.#clock.now();
-    const endpoint = balancer.pickFor(x.headers, x.excluded, now);
+    const endpoint = balancer.pickFor(x.headers, x.tried, now);
     if (endpoint === null) {
       x.endpoint = null;
       balancer.wait(x, sink, this);

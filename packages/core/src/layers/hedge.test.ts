@@ -3,6 +3,7 @@ import { type Answer, RecordingSink, ScriptedService, TestBody } from "@selvage/
 import { describe, expect, test } from "vitest";
 import type { MeshExchange } from "../exchange.js";
 import type { RetryPolicyOptions } from "../resilience/retry-policy.js";
+import { seededRandom } from "../testing/seeded-random.js";
 import {
   endpointAddress,
   outboundExchange,
@@ -50,7 +51,7 @@ describe("an attempt beside another one", () => {
     expect(endpointOf(1)).not.toBe(endpointOf(0));
     calls[1]!.answer(ok);
     expect([sink.status, sink.text, sink.violations]).toEqual([200, "ok", []]);
-    expect(calls[0]!.aborted).toMatchObject({ code: "SELVAGE_ERR_ABORTED", origin: "local" });
+    expect(calls[0]!.aborted).toMatchObject({ origin: "local" });
     expect(x.endpoint).toBe(endpointOf(1));
     expect([retried(mesh, "hedge"), mesh.wheel.size, mesh.target.inFlight]).toEqual([1, 0, 0]);
   });
@@ -76,12 +77,46 @@ describe("an attempt beside another one", () => {
 
   test("says nothing about who lost, for failure accrual; for balancing, that it was slow", () => {
     const { mesh, calls, endpointOf } = hedged();
-    mesh.clock.advance(120);
+    mesh.clock.advance(250);
     calls[1]!.answer(ok);
     expect(attempts(mesh)).toEqual([1, 0, 1]);
     expect(endpointOf(0).failures).toBe(0);
-    expect(endpointOf(0).load.estimateMs).toBeGreaterThan(100);
-    expect(endpointOf(1).load.estimateMs).toBeLessThanOrEqual(30);
+    expect(endpointOf(0).load.estimateMs).toBe(250);
+    expect(endpointOf(1).load.estimateMs).toBeLessThanOrEqual(150);
+  });
+
+  test("is a failure of who had twice as long as the winner needed, and of nobody who began later", () => {
+    const { mesh, calls, endpointOf } = hedged({}, { hedge: { delayMs: 100, limit: 2 } });
+    mesh.clock.advance(320);
+    calls[1]!.sink.onHead(200, []);
+    expect(attempts(mesh)).toEqual([0, 0, 2]);
+    mesh.service.call(outboundExchange(), new RecordingSink());
+    mesh.clock.advance(120);
+    calls[4]!.sink.onHead(200, []);
+    expect(attempts(mesh)).toEqual([0, 1, 2]);
+    expect(endpointOf(3).failures).toBe(1);
+    expect(endpointOf(3).load.estimateMs).toBeGreaterThanOrEqual(120);
+  });
+
+  test("gets who never answers ejected, and not who answers now and then", () => {
+    const { mesh, calls, endpointOf } = hedged({}, {}, { endpoints: ["a:1", "b:1", "c:1", "d:1"] });
+    calls[0]!.answer(ok);
+    const [hole, slow] = [...mesh.target.balancer.endpoints];
+    let met = 0;
+    for (let i = 0; i < 1_000; i++) {
+      const sink = new RecordingSink();
+      const at = calls.length;
+      mesh.service.call(outboundExchange(), sink);
+      if (endpointOf(at) === hole || (endpointOf(at) === slow && ++met % 5 > 0)) mesh.clock.advance(115);
+      if (endpointOf(calls.length - 1) !== hole) calls[calls.length - 1]!.answer(ok);
+      else mesh.clock.advance(115);
+      if (sink.status === 0) calls.find(({ aborted }, n) => n > at && aborted === null)?.answer(ok);
+      // For loads to be forgotten, so that everybody is asked.
+      mesh.clock.advance(1_000);
+      if (hole!.state !== "available") break;
+    }
+    expect([hole!.state, hole!.failures]).toEqual(["ejected", 7]);
+    expect([slow!.state, slow!.failures > 3]).toEqual(["available", true]);
   });
 
   test("gives a lost probe back", () => {
@@ -94,7 +129,7 @@ describe("an attempt beside another one", () => {
     for (const endpoint of mesh.target.balancer.endpoints) if (endpoint !== probed) endpoint.load.start();
     mesh.service.call(outboundExchange(), new RecordingSink());
     expect([endpointOf(1) === probed, probed.accrual.ready]).toEqual([true, false]);
-    mesh.clock.advance(120);
+    mesh.clock.advance(250);
     calls[2]!.answer(ok);
     expect([probed.state, probed.accrual.ready]).toEqual(["probing", true]);
   });
@@ -248,12 +283,34 @@ describe("what is not hedged", () => {
   });
 });
 
-test("each of several goes to another endpoint than the one before", () => {
-  const { mesh, calls, endpointOf } = hedged({}, { hedge: { delayMs: 100, limit: 2 } });
-  mesh.clock.advance(1_000);
-  expect(calls).toHaveLength(3);
-  expect(endpointOf(1)).not.toBe(endpointOf(0));
-  expect(endpointOf(2)).not.toBe(endpointOf(1));
+describe("each of several goes where none was", () => {
+  const endpointsOf = (calls: readonly { readonly x: unknown }[]) =>
+    new Set(calls.map(({ x }) => (x as MeshExchange).endpoint));
+
+  test("of those beside it", () => {
+    for (let seed = 0; seed < 10; seed++) {
+      const { mesh, calls } = hedged({}, { hedge: { delayMs: 100, limit: 3 } }, { random: seededRandom(seed) });
+      mesh.clock.advance(1_000);
+      expect([calls.length, endpointsOf(calls).size]).toEqual([3, 3]);
+      mesh.resolver.set(["a:1", "b:1", "c:1", "d:1"].map(endpointAddress));
+      mesh.clock.advance(200);
+      expect([calls.length, endpointsOf(calls).size]).toEqual([4, 4]);
+    }
+  });
+
+  test("of those before it, and when all have failed where the first of them did", () => {
+    for (let seed = 0; seed < 10; seed++) {
+      const retry = { limit: 2, hedge: { delayMs: 100, limit: 2 } };
+      const { mesh, calls, endpointOf } = hedged({}, retry, { random: seededRandom(seed) });
+      mesh.clock.advance(120);
+      calls[1]!.answer(reset);
+      calls[0]!.answer(reset);
+      mesh.clock.advance(60);
+      expect([calls.length, endpointsOf(calls).size]).toEqual([3, 3]);
+      mesh.clock.advance(120);
+      expect([calls.length, endpointOf(3)]).toEqual([4, endpointOf(1)]);
+    }
+  });
 });
 
 describe("bodies", () => {

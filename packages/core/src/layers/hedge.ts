@@ -9,6 +9,7 @@ import {
 } from "@selvage/http2";
 import type { Endpoint } from "../balancer/endpoint.js";
 import type { HedgeConfig } from "../config/config.js";
+import { meshError } from "../errors.js";
 import type { MeshExchange } from "../exchange.js";
 import { headReason } from "../resilience/repeatable.js";
 import { ReplayAttempt } from "../resilience/replay-body.js";
@@ -22,6 +23,18 @@ export interface HedgeParts {
 
 // Says nothing about the endpoint: failure accrual doesn't count it. Its latency counts as far as it is known.
 const lost = transportError("SELVAGE_ERR_ABORTED", "an attempt beside this one was used", "local");
+/**
+ * Counts like a timeout: else who never answers would never be ejected, since its attempts are cancelled before they fail. (Envoy
+ * counts each attempt that is hedged so. That is much for a delay that one in twenty healthy answers needs.)
+ */
+const overdue = meshError(
+  "SELVAGE_ERR_PER_TRY_TIMEOUT",
+  "no response in twice the time in which an attempt beside this one had one",
+  "local",
+  "processed",
+);
+/** How many times as long as the winner an attempt must have had to be overdue: the request itself says what is to be expected. */
+const overdueFactor = 2;
 
 /**
  * Part of `retry`, for routes that hedge: what is one attempt to it may become several. When an attempt has no head after a
@@ -74,16 +87,18 @@ class Hedging implements Flow, TimerOwner {
     x.flow = this;
     x.endpoint = null;
     if (x.hedges < this.#hedge.limit) this.#setTimer();
-    this.#begin(x.excluded, x.body);
+    this.#begin(x.body);
   }
 
   /** The last try has been without a head for a while. */
   onTimer(): void {
     const x = this.#x;
-    const { endpoint } = this.#tries[this.#tries.length - 1]!.x;
+    const busy: Endpoint[] = [];
+    for (const { x: own } of this.#tries) if (own.endpoint !== null) busy.push(own.endpoint);
     const body = x.body instanceof ReplayAttempt ? x.body.copy() : null;
-    // It may be able to later: when its endpoint is found, its body has come, another endpoint is ready.
-    if (endpoint === null || (x.body !== null && body === null) || !x.target!.balancer.hasOther(endpoint)) {
+    // It may be able to later: when endpoints are found, its body has come, another endpoint is ready.
+    const found = busy.length === this.#tries.length;
+    if (!found || (x.body !== null && body === null) || !x.target!.balancer.hasOther(busy)) {
       this.#setTimer();
       return;
     }
@@ -94,7 +109,8 @@ class Hedging implements Flow, TimerOwner {
     x.hedges++;
     x.target!.retryMetrics.retried("hedge");
     if (x.hedges < this.#hedge.limit) this.#setTimer();
-    this.#begin(endpoint, body);
+    for (const endpoint of busy) x.avoid(endpoint);
+    this.#begin(body);
   }
 
   onInformational(attempt: Try, status: number, headers: HeaderList): void {
@@ -112,7 +128,11 @@ class Hedging implements Flow, TimerOwner {
     }
     this.#parts.wheel.cancel(this.#timer);
     this.#winner = attempt;
-    for (const other of this.#tries) if (other !== attempt) other.lose(lost);
+    const now = this.#parts.clock.now();
+    const overdueAt = now - overdueFactor * (now - attempt.x.attemptStartedAt);
+    for (const other of this.#tries) {
+      if (other !== attempt) other.lose(other.x.attemptStartedAt <= overdueAt ? overdue : lost);
+    }
     this.#take(attempt);
     this.#next.onHead(status, headers);
   }
@@ -166,9 +186,8 @@ class Hedging implements Flow, TimerOwner {
     else for (const attempt of this.#tries) attempt.x.flow.resume();
   }
 
-  #begin(excluded: Endpoint | null, body: Body | null): void {
+  #begin(body: Body | null): void {
     const x = this.#x.copy();
-    x.excluded = excluded;
     x.body = body;
     const attempt = new Try(x, this);
     this.#first ??= attempt;
@@ -183,7 +202,10 @@ class Hedging implements Flow, TimerOwner {
 
   #drop(attempt: Try): void {
     const { endpoint } = attempt.x;
-    if (endpoint !== null) this.#x.endpoint = endpoint;
+    if (endpoint !== null) {
+      this.#x.endpoint = endpoint;
+      this.#x.avoid(endpoint);
+    }
     this.#tries.splice(this.#tries.indexOf(attempt), 1);
   }
 

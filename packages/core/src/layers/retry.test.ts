@@ -3,6 +3,7 @@ import { type Answer, RecordingSink, ScriptedService, TestBody } from "@selvage/
 import { expect, test } from "vitest";
 import type { MeshExchange } from "../exchange.js";
 import { renderPrometheus } from "../telemetry/prometheus.js";
+import { seededRandom } from "../testing/seeded-random.js";
 import { outboundExchange, TestMesh, type TestMeshOptions, type TestRequest, testRoute } from "../testing/test-mesh.js";
 
 const ok: Answer = { status: 200, body: "ok" };
@@ -69,11 +70,17 @@ test("another attempt goes to another endpoint", () => {
     seen.push((call.x as MeshExchange).endpoint!.key);
     return unsent;
   });
-  const mesh = new TestMesh(transport, { endpoints: ["a:1", "b:1"], fallback: testRoute({ limit: 3 }) });
-  mesh.service.call(outboundExchange(), new RecordingSink());
-  mesh.clock.advance(1_000);
-  expect(seen).toHaveLength(4);
-  for (let i = 1; i < 4; i++) expect(seen[i]).not.toBe(seen[i - 1]);
+  const endpoints = ["a:1", "b:1", "c:1"];
+  for (let seed = 0; seed < 10; seed++) {
+    seen.length = 0;
+    const random = seededRandom(seed);
+    const mesh = new TestMesh(transport, { endpoints, fallback: testRoute({ limit: 6 }), random });
+    mesh.service.call(outboundExchange(), new RecordingSink());
+    mesh.clock.advance(2_000);
+    // All of them in turn: whoever is next was tried longest ago.
+    expect(seen.slice(0, 3).sort()).toEqual(endpoints);
+    expect(seen.slice(3)).toEqual([...seen.slice(0, 3), seen[0]]);
+  }
 });
 
 test("at the limit the last answer is passed on, and counted", () => {

@@ -202,7 +202,7 @@ class RetrySink implements Sink, Flow, TimerOwner {
   #repeat(reason: RetryReason, waitMs: number): void {
     const x = this.#x;
     x.target!.retryMetrics.retried(reason);
-    x.excluded = x.endpoint;
+    if (x.endpoint !== null) x.avoid(x.endpoint);
     x.attempt++;
     if (waitMs <= 0) {
       this.start();
