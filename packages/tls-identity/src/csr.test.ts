@@ -2,7 +2,19 @@ import { createPublicKey, generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { derAltNames, derBasicConstraints, derDnsName, derName, derUriName } from "./certificate-builder.js";
 import { readCsr, writeCsr } from "./csr.js";
-import { type Der, derBits, derContext, derInteger, derOid, derSequence, derSet, encodeDer, parseDer } from "./der.js";
+import {
+  type Der,
+  derBits,
+  derContext,
+  derContextBytes,
+  derInteger,
+  derOid,
+  derSequence,
+  derSet,
+  derUtf8,
+  encodeDer,
+  parseDer,
+} from "./der.js";
 import { IdentityError } from "./identity-error.js";
 import { ecdsaWithSha256, exportSpki, generateKey, signBytes } from "./key.js";
 import { SpiffeId } from "./spiffe-id.js";
@@ -25,6 +37,8 @@ interface Request {
   readonly subject?: Der;
   readonly spki?: Uint8Array;
   readonly attributes?: readonly Der[];
+  /** Around the attributes. @defaultValue `[0]` */
+  readonly wrapped?: (attributes: readonly Der[]) => Der;
   readonly algorithm?: Der;
   readonly signed?: (body: Buffer) => Buffer;
 }
@@ -38,11 +52,17 @@ function request(how: Request): Buffer {
     derInteger(Buffer.from([how.version ?? 0])),
     how.subject ?? derName(),
     parseDer(how.spki ?? exportSpki(key.publicKey), 4096),
-    derContext(0, ...(how.attributes ?? [good])),
+    (how.wrapped ?? ((attributes) => derContext(0, ...attributes)))(how.attributes ?? [good]),
   );
   const signature = how.signed?.(encodeDer(body)) ?? signBytes(encodeDer(body), key.privateKey);
   return encodeDer(derSequence(body, how.algorithm ?? parseDer(ecdsaWithSha256, 64), derBits(signature)));
 }
+
+/** A subject of one part with these attributes, each of a type and a value. */
+const subject = (...attributes: [string, Der][]) =>
+  derSequence(derSet(...attributes.map(([type, value]) => derSequence(derOid(type), value))));
+const commonName = "2.5.4.3";
+const organization = "2.5.4.10";
 
 const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" });
 const rsa = generateKeyPairSync("rsa", { modulusLength: 1024 });
@@ -56,6 +76,33 @@ describe("a CSR", () => {
   test.each<[string, string, Request]>([
     ["of a version that isn't 1", "csr-malformed", { version: 1 }],
     ["with another subject", "csr-identity", { subject: derName("admin") }],
+    ["with the id as its organization", "csr-identity", { subject: subject([organization, derUtf8(id.toString())]) }],
+    [
+      "with the id as a common name that is no text",
+      "csr-identity",
+      { subject: subject([commonName, derContextBytes(12, Buffer.from(id.toString()))]) },
+    ],
+    [
+      "with a common name in parts",
+      "csr-identity",
+      { subject: subject([commonName, derSequence(derUtf8(id.toString()))]) },
+    ],
+    [
+      "with a second name",
+      "csr-identity",
+      { subject: subject([commonName, derUtf8(id.toString())], [organization, derUtf8("admin")]) },
+    ],
+    [
+      "with a second part of its subject",
+      "csr-identity",
+      {
+        subject: derSequence(
+          ...["admin", id.toString()].map((name) => derSet(derSequence(derOid(commonName), derUtf8(name)))),
+        ),
+      },
+    ],
+    ["with attributes in a SEQUENCE", "csr-malformed", { wrapped: (attributes) => derSequence(...attributes) }],
+    ["with attributes under another tag", "csr-malformed", { wrapped: (attributes) => derContext(1, ...attributes) }],
     ["for another id", "csr-identity", { attributes: [asked(names(derUriName("spiffe://a.example/admin")))] }],
     [
       "for a second id",
@@ -103,6 +150,13 @@ describe("a CSR", () => {
     ["with a long nothing in it", "der-too-long", { subject: derName("x".repeat(5000)) }],
   ])("%s is refused as %s", (_name, reason, how) => {
     expect(reasonOf(request(how))).toBe(reason);
+  });
+
+  test("with another kind of key is refused before OpenSSL has read it", () => {
+    // A curve by its parameters, which are none.
+    const algorithm = derSequence(derOid("1.2.840.10045.2.1"), derSequence(derInteger(Buffer.from([1]))));
+    const spki = encodeDer(derSequence(algorithm, derBits(Buffer.alloc(65, 4))));
+    expect(() => readCsr(request({ spki }), id)).toThrow(/^not a P-256 key$/);
   });
 
   test("with a compressed key is refused", () => {

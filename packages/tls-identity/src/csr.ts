@@ -68,6 +68,7 @@ export function readCsr(der: Uint8Array, entitled: SpiffeId): Csr {
     const [version, subject, spki, attributes] = readSequence(body, "request info", 4, 4);
     if (readSmallInteger(version, "version") !== 0) throw new IdentityError("csr-malformed", "not a version 1 request");
     const keyAlgorithm = readSequence(spki, "subjectPublicKeyInfo", 2, 2)[0];
+    // Before OpenSSL reads it: a key with parameters of its own has cost it endless loops.
     if (!encodeDer(keyAlgorithm!).equals(ecP256)) throw new IdentityError("csr-key", "not a P-256 key");
     const publicKey = importP256(encodeDer(spki!));
     if (!verifyBytes(encodeDer(body!), publicKey, readBitBytes(signature, "signature"))) {
@@ -113,7 +114,8 @@ function requireSubject(subject: Der | undefined, entitled: SpiffeId): void {
   const attributes = parts.length === 1 ? readSet(parts[0], "subject part") : [];
   const [type, value] = attributes.length === 1 ? readSequence(attributes[0], "subject attribute", 2, 2) : [];
   const isName = type !== undefined && readOid(type, "subject type") === oidBytes(commonName);
-  if (!isName || value?.tagClass !== 0 || value.constructed || value.value !== entitled.toString()) {
+  // What is constructed has no text as its value.
+  if (!isName || value?.tagClass !== 0 || value.value !== entitled.toString()) {
     throw new IdentityError("csr-identity", "the subject is neither empty nor a common name equal to the identity");
   }
 }
