@@ -200,8 +200,8 @@ for (const [i, { name, version, front, sockets }] of fronts.entries()) {
   });
 }
 
-describeWith("haproxy", ["-v"], "haproxy with an SVID of an unknown authority", () => {
-  test("gets no answer from the mesh port", async () => {
+describeWith("haproxy", ["-v"], "haproxy with and by certificates of an unknown authority", () => {
+  test("gets no answer from the mesh port with one of them", async () => {
     const stranger = strangerSvid(meshes.stateDir);
     const { roots } = await exportSvid(meshes.stateDir, "roots");
     const front = { socketPath: join(meshes.stateDir, "stranger.sock"), credentials: { ...stranger, roots } };
@@ -212,5 +212,13 @@ describeWith("haproxy", ["-v"], "haproxy with an SVID of an unknown authority", 
       (error: NodeJS.ErrnoException) => error.code,
     );
     expect(status).toBeOneOf([502, 503, "ECONNRESET"]);
+  });
+
+  test("doesn't send a request to a mesh port whose authority it doesn't know", async () => {
+    const { roots } = strangerSvid(meshes.stateDir);
+    const credentials = { ...(await exportSvid(meshes.stateDir, "unbelieving")), roots };
+    const front = { socketPath: join(meshes.stateDir, "unbelieving.sock"), credentials };
+    await haproxy(front, "h2");
+    expect((await send(front, "/")).status).toBe(503);
   });
 });
