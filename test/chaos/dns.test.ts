@@ -4,11 +4,11 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemDns } from "../../packages/core/src/resolver/dns-client.js";
 import { DnsResolver } from "../../packages/core/src/resolver/dns-resolver.js";
 import { systemClock } from "../../packages/core/src/runtime/clock.js";
-import { calmRate, drive } from "./load.js";
+import { calmRate, capacity, drive, failureCounts } from "./load.js";
 import { PickerMesh } from "./picker-mesh.js";
 import { bundle, endPrograms, Program } from "./program.js";
 import type { Serving } from "./replica.js";
-import { percent, record } from "./results.js";
+import { record, successOf } from "./results.js";
 
 beforeEach(() => bundle().then(() => {}));
 afterEach(() => endPrograms());
@@ -75,7 +75,7 @@ test("DNS is away for a while, and knows another address when it is back", async
   });
   const mesh = new PickerMesh({ resolver, timeoutMs: 2_000, picker: null, ejects: true });
   try {
-    const perSecond = await calmRate(200, () => mesh.get("/"));
+    const perSecond = calmRate(200, await capacity(() => mesh.get("/")));
     let asked = 0;
     setTimeout(() => {
       asked = dns.questions;
@@ -89,12 +89,12 @@ test("DNS is away for a while, and knows another address when it is back", async
     record("DNS outage", {
       offered: `${perSecond}/s for 10 s; DNS with a TTL of 1 s is away from 1.5 s to 4 s, and then knows another address`,
       requests: report.sent,
-      failed: report.failed.length,
-      success: percent(report.successRate),
+      failed: report.failed,
+      success: successOf(report),
       addressesAtTheEnd: mesh.addresses,
     });
     expect(asked).toBeGreaterThan(0);
-    expect(report.failures).toEqual({});
+    expect(failureCounts(report.failures)).toEqual({});
     expect(mesh.addresses).toEqual([`127.0.0.2:${ports[0]}`]);
   } finally {
     mesh.close();

@@ -1,104 +1,70 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createMesh, type MeshOptions } from "@selvage/core";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { call } from "./client.js";
-import { calmRate, drive } from "./load.js";
-import { bundle, endPrograms, Program, processedIn } from "./program.js";
-import type { Behaviour, Serving } from "./replica.js";
-import { percent, record } from "./results.js";
+import { afterEach, describe, expect, test } from "vitest";
+import { failureCounts } from "./load.js";
+import { listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import type { Behaviour } from "./replica.js";
+import type { Replica } from "./replica-process.js";
+import { record, successOf } from "./results.js";
 
-let stateDir = "";
-
-beforeEach(async () => {
-  await bundle();
-  stateDir = mkdtempSync(join(tmpdir(), "chaos-"));
-});
-
-afterEach(async () => {
-  await endPrograms();
-  rmSync(stateDir, { recursive: true, force: true });
-});
+let cell: MeshedCell | null = null;
+afterEach(() => cell?.close());
 
 const authority = "app.test";
 
-async function plainReplicas(count: number, outbound: MeshOptions["outbound"] & object) {
-  const log = join(stateDir, "log");
-  const program = new Program("replica", ["app", String(count)], { CHAOS_LOG: log });
-  const { ports } = await program.message<Serving>();
-  const [service = {}] = Object.values(outbound.services ?? {});
-  const mesh = await createMesh({
-    workload: { name: "caller" },
-    stateDir,
-    admin: false,
-    outbound: {
-      ...outbound,
-      services: { [authority]: { ...service, endpoints: ports.map((port) => `127.0.0.1:${port}`) } },
-    },
-    log() {},
-  });
-  const processed = async () => (await program.ask<number[]>("requests")).reduce((sum, one) => sum + one, 0);
-  return { program, mesh, log, processed };
+async function processed(replicas: readonly Replica[]): Promise<number> {
+  const counts = await Promise.all(replicas.map((replica) => replica.requests()));
+  return counts.reduce((sum, one) => sum + one, 0);
 }
 
-describe("retries in an outage", () => {
+describe.each(pureCellNames)("retries in an outage, %s", (name) => {
   const seconds = 5;
 
-  test.each<[string, Behaviour[]]>([
-    ["every replica answers 503", [{ status: 503 }]],
-    ["every replica resets connections", [{ reset: true }]],
-    ["two replicas of three answer 503", [{ status: 503 }, { only: 2 }]],
-  ])("%s", async (name, behaviours) => {
-    const service = { retry: { limit: 3 } };
-    const { program, mesh, processed } = await plainReplicas(3, { services: { [authority]: service } });
-    const send = (i: number) => call({ agent: mesh.agent, authority, path: `/?id=${i}` });
-    try {
-      const perSecond = await calmRate(500, send);
-      for (const behaviour of behaviours) await program.ask({ ...behaviour });
-      const before = await processed();
-      const report = await drive({ perSecond, seconds, send });
-      const reached = (await processed()) - before;
-      const bound = 1.2 * report.sent + 10 * seconds;
-      record(`retries, ${name}`, {
-        offered: `${perSecond}/s for ${seconds} s, 3 retries allowed each`,
-        requests: report.sent,
-        reachedReplicas: reached,
-        amplification: Math.round((reached / report.sent) * 1000) / 1000,
-        success: percent(report.successRate),
-      });
-      // The reserve of the budget's 10 s may be spent at once.
-      expect(reached).toBeLessThanOrEqual(bound + 10 * (10 - seconds));
-    } finally {
-      await mesh.close();
-    }
+  test.each<[string, (Behaviour | null)[]]>([
+    ["every replica answers 503", [{ status: 503 }, { status: 503 }, { status: 503 }]],
+    ["every replica resets connections", [{ reset: true }, { reset: true }, { reset: true }]],
+    ["two replicas of three answer 503", [{ status: 503 }, { status: 503 }, null]],
+  ])("%s", async (what, behaviours) => {
+    cell = await MeshedCell.start(name);
+    const replicas = await cell.start(3);
+    const service = { ...listed(replicas), retry: { limit: 3 } };
+    const caller = await cell.caller({ authority, safeOnly: true, outbound: { services: { [authority]: service } } });
+    const perSecond = await caller.calmRate(500);
+    for (const [i, behaviour] of behaviours.entries()) if (behaviour !== null) await replicas[i]!.behave(behaviour);
+    const before = await processed(replicas);
+    const report = await caller.drive(perSecond, seconds);
+    const reached = (await processed(replicas)) - before;
+    const bound = 1.2 * report.sent + 10 * seconds;
+    record(`retries, ${what}, ${name}`, {
+      offered: `${perSecond}/s for ${seconds} s, 3 retries allowed each`,
+      requests: report.sent,
+      reachedReplicas: reached,
+      amplification: Math.round((reached / report.sent) * 1000) / 1000,
+      success: successOf(report),
+    });
+    // The reserve of the budget's 10 s may be spent at once.
+    expect(reached).toBeLessThanOrEqual(bound + 10 * (10 - seconds));
   });
 });
 
-test("reset storm: one replica of three resets every connection", async () => {
-  const { program, mesh, log } = await plainReplicas(3, {});
-  try {
-    const one = (i: number) =>
-      call({ agent: mesh.agent, authority, path: `/?id=${i}`, method: i % 2 === 0 ? "GET" : "POST", body: "" });
-    const perSecond = await calmRate(500, one);
-    await program.ask({ only: 0, reset: true });
-    const report = await drive({ perSecond, seconds: 5, send: one });
-    const gets = report.failed.filter((i) => i % 2 === 0).length;
-    const counts = processedIn([log]);
-    const twice = [...counts].filter(([id, count]) => count > 1 && Number(id) % 2 === 1);
-    record("reset storm", {
-      offered: `${perSecond}/s for 5 s, half of them POST; one of 3 replicas resets every connection`,
-      requests: report.sent,
-      failedGets: gets,
-      failedPosts: report.failed.length - gets,
-      postsProcessedTwice: twice.length,
-      success: percent(report.successRate),
-    });
-    expect(gets).toBe(0);
-    expect(twice).toEqual([]);
-    // Seven failures eject it, and each probe may cost one more.
-    expect(report.failed.length - gets).toBeLessThan(25);
-  } finally {
-    await mesh.close();
-  }
+test.each(pureCellNames)("one app of three resets every connection, %s", async (name) => {
+  cell = await MeshedCell.start(name);
+  const replicas = await cell.start(3);
+  const caller = await cell.caller({ authority, outbound: { services: { [authority]: listed(replicas) } } });
+  const perSecond = await caller.calmRate(500);
+  await replicas[0]!.behave({ reset: true });
+  const report = await caller.drive(perSecond, 5);
+  const gets = report.failures.filter(({ i }) => i % 2 === 0).length;
+  const twice = cell.processedTwice();
+  record(`an app resets connections, ${name}`, {
+    offered: `${perSecond}/s for 5 s, half of them POST; one of 3 apps resets every connection`,
+    requests: report.sent,
+    failedGets: gets,
+    failedPosts: report.failed - gets,
+    failures: failureCounts(report.failures),
+    processedTwice: twice.length,
+    success: successOf(report),
+  });
+  expect(gets).toBe(0);
+  expect(twice).toEqual([]);
+  // Seven failures eject it, and each probe may cost one more.
+  expect(report.failed - gets).toBeLessThan(25);
 });

@@ -13,6 +13,8 @@ const { build } = createRequire(createRequire(import.meta.url).resolve("tsup"))(
 
 const sources = {
   replica: "test/chaos/replica.ts",
+  generator: "test/chaos/generator.ts",
+  receiver: "test/chaos/receiver.ts",
   uploader: "test/chaos/uploader.ts",
   selvage: "packages/proxy-shim/src/cli.ts",
 } as const;
@@ -53,9 +55,18 @@ export class Program {
   #running = true;
   #stderr = "";
 
-  constructor(name: ProgramName, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  /** `through`: a command that starts others in other surroundings, as nsenter does. */
+  constructor(
+    name: ProgramName,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    through: readonly string[] = [],
+  ) {
+    const [execPath, ...execArgv] = [...through, process.execPath];
     this.process = fork(programPath(name), args, {
       env: { ...process.env, ...env },
+      execPath: execPath!,
+      execArgv,
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     programs.add(this);

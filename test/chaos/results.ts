@@ -28,3 +28,8 @@ export function record(name: string, measured: unknown): void {
 export function percent(share: number): string {
   return `${Math.floor(share * 10_000) / 100} %`;
 }
+
+/** Of all that was sent, for people. */
+export function successOf({ sent, failed }: { readonly sent: number; readonly failed: number }): string {
+  return percent(1 - failed / sent);
+}

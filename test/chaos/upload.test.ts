@@ -1,111 +1,80 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { bundle, endPrograms, Program } from "./program.js";
+import type { MeshOptions } from "@selvage/core";
+import { afterEach, describe, expect, test } from "vitest";
+import { Memory } from "./memory.js";
+import { type CellName, listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { Program } from "./program.js";
+import type { Received } from "./receiver.js";
+import { freePort, type Replica } from "./replica-process.js";
 import { record } from "./results.js";
 import type { UploadResult, UploadTask } from "./uploader.js";
 
 const megabyte = 1_048_576;
-const bytes = 256 * megabyte;
+const bytes = Number(process.env["CHAOS_UPLOAD_MIB"] ?? 1_024) * megabyte;
 const authority = "store.test";
-let stateDir = "";
-let servers: Server[] = [];
+let cell: MeshedCell | null = null;
+afterEach(() => cell?.close());
 
-beforeEach(async () => {
-  await bundle();
-  stateDir = mkdtempSync(join(tmpdir(), "chaos-"));
-  servers = [];
-});
-
-afterEach(async () => {
-  for (const server of servers) {
-    server.closeAllConnections();
-    server.close();
-  }
-  await endPrograms();
-  rmSync(stateDir, { recursive: true, force: true });
-});
-
-function listening(listener: RequestListener): Promise<number> {
-  const server = createServer(listener);
-  servers.push(server);
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)));
+interface Uploaded extends UploadResult {
+  /** Of each process that the bytes went through, with the mesh in it or not, in MiB. */
+  readonly grownMiB: readonly number[];
+  readonly received: readonly Received[];
 }
 
-/** Reads `limit` bytes, with a rest after the first eighth, and then does something else. */
-async function reader(limit: number, then: RequestListener) {
-  const seen = { requests: 0, bytes: 0 };
-  const port = await listening((req, res) => {
-    seen.requests++;
-    let read = 0;
-    let rested = false;
-    req.on("error", () => {});
-    req.on("data", (chunk: Buffer) => {
-      read += chunk.length;
-      seen.bytes += chunk.length;
-      if (!rested && read > limit / 8) {
-        rested = true;
-        req.pause();
-        setTimeout(() => req.resume(), 1_000);
-      }
-      if (read >= limit && limit < bytes) {
-        req.pause();
-        then(req, res);
-      }
-    });
-    req.on("end", () => then(req, res));
-  });
-  return { seen, port };
-}
-
-async function upload(ports: readonly number[]): Promise<UploadResult> {
-  const task: UploadTask = {
-    authority,
-    bytes,
-    // Says that it may be repeated: only its size keeps it from being.
-    headers: { "idempotency-key": "one" },
-    options: {
-      workload: { name: "uploader" },
-      stateDir,
-      admin: false,
-      outbound: {
-        services: { [authority]: { endpoints: ports.map((port) => `127.0.0.1:${port}`), retry: { limit: 3 } } },
-      },
-    },
+async function upload(
+  name: CellName,
+  replicas: readonly (Replica | { readonly address: string })[],
+): Promise<Uploaded> {
+  const services = { [authority]: { ...listed(replicas), retry: { limit: 3 } } };
+  const mesh: MeshOptions = {
+    workload: { name: "uploader" },
+    stateDir: cell!.stateDir,
+    admin: false,
+    outbound: { port: 0, services },
   };
-  return new Program("uploader", []).ask<UploadResult>({ ...task });
+  const shim = name.startsWith("shim") ? await cell!.callingShim(mesh) : null;
+  // The header says that it may be repeated: only its size keeps it from being.
+  const base = { authority, bytes, headers: { "idempotency-key": "one" } };
+  const task: UploadTask = shim === null ? { ...base, mesh } : { ...base, proxyPort: shim.port };
+  const uploader = new Program("uploader", []);
+  await uploader.ask(task as never);
+  const living = replicas.filter((replica) => "meshed" in replica);
+  const passed = [uploader, ...(shim === null ? [] : [shim.program]), ...living.map(({ meshed }) => meshed)];
+  const memories = passed.map((program) => new Memory(program));
+  const result = await uploader.ask<UploadResult>("go");
+  const grownMiB = passed.flatMap((program, i) =>
+    program.running ? [Math.round(memories[i]!.grownBytes / megabyte)] : [],
+  );
+  const received = await Promise.all(living.map((replica) => replica.tell<Received[]>("seen")));
+  return { ...result, grownMiB, received: received.flat() };
 }
 
-test("256 MiB go through a retrying route in bounded memory, whatever the replicas do", async () => {
-  const good = await reader(bytes, (_req, res) => res.end());
-  const gone = await listening(() => {});
-  servers.pop()!.close();
-  const refused = await upload([gone, good.port]);
+describe.each(pureCellNames)("a large upload goes through a retrying route in bounded memory, %s", (name) => {
+  const most = 96;
 
-  const overloaded = await reader(megabyte, (_req, res) => {
-    res.statusCode = 503;
-    res.end();
+  test("one replica refuses connections, the other reads with a rest", async () => {
+    cell = await MeshedCell.start(name);
+    const good = await cell.replica({ program: "receiver" });
+    const result = await upload(name, [{ address: `127.0.0.1:${await freePort()}` }, good]);
+    record(`upload of ${bytes / megabyte} MiB, one replica refuses connections, ${name}`, result);
+    expect([result.status, result.received]).toEqual([200, [{ requests: 1, bytes }]]);
+    for (const grown of result.grownMiB) expect(grown).toBeLessThan(most);
   });
-  const early = await upload([overloaded.port]);
 
-  const dying = await reader(megabyte, (req) => req.socket.resetAndDestroy());
-  const reset = await upload([dying.port]);
+  test("the replica answers 503 after 1 MiB", async () => {
+    cell = await MeshedCell.start(name);
+    const replica = await cell.replica({ program: "receiver", env: { CHAOS_RECEIVER: "503" } });
+    const result = await upload(name, [replica]);
+    record(`upload of ${bytes / megabyte} MiB, 503 after 1 MiB, ${name}`, result);
+    expect([result.status, result.received[0]?.requests]).toEqual([503, 1]);
+    for (const grown of result.grownMiB) expect(grown).toBeLessThan(most);
+  });
 
-  const row = ({ status, milliseconds, grownBytes }: UploadResult) => ({
-    status,
-    milliseconds,
-    grownMiB: Math.round(grownBytes / megabyte),
+  test("the replica dies after 1 MiB", async () => {
+    cell = await MeshedCell.start(name);
+    const dying = await cell.replica({ program: "receiver", env: { CHAOS_RECEIVER: "dies" } });
+    const result = await upload(name, [dying]);
+    record(`upload of ${bytes / megabyte} MiB, the replica dies after 1 MiB, ${name}`, result);
+    expect(result.status).toBe(502);
+    for (const grown of result.grownMiB) expect(grown).toBeLessThan(most);
   });
-  record("256 MiB upload", {
-    "one replica refuses connections, the other reads with a rest of 1 s": row(refused),
-    "the replica answers 503 after 1 MiB": row(early),
-    "the replica resets the connection after 1 MiB": row(reset),
-  });
-  expect([refused.status, good.seen.bytes, good.seen.requests]).toEqual([200, bytes, 1]);
-  expect([early.status, overloaded.seen.requests]).toEqual([503, 1]);
-  expect([reset.status, dying.seen.requests]).toEqual([502, 1]);
-  for (const { grownBytes } of [refused, early, reset]) expect(grownBytes).toBeLessThan(96 * megabyte);
 });

@@ -206,6 +206,20 @@ describe("selvage run: signals", () => {
     expect((await slow).status).toBeGreaterThanOrEqual(500);
   });
 
+  test("a program that waits for its connections to end isn't kept waiting", async () => {
+    const numbers = await ports();
+    const server = `
+      const server = require("node:http2").createServer((_req, res) => res.end("ok"));
+      server.listen(process.env.PORT, "127.0.0.1");
+      process.on("SIGTERM", () => server.close(() => process.exit(9)));`;
+    const flags = ["--name", "waiting", "--app", `${numbers.app}`, "--app-protocol", "h2", "--port", `${numbers.mesh}`];
+    const command = [process.execPath, "-e", server];
+    const program = selvage([...flags, "--admin-port", "0", "--outbound-port", "0"], command);
+    await reached("waiting");
+    program.child.kill("SIGTERM");
+    expect(await program.ended).toMatchObject({ status: 9 });
+  });
+
   test("a program that ends by itself is no longer found", async () => {
     const numbers = await ports();
     const program = serving("brief", numbers, process.execPath, slowServer);

@@ -45,14 +45,20 @@ export async function startShim({ options, file, inbound = true, announce = true
   const port = inbound ? await runtime.openPort(app) : null;
   if (announce) port?.announce();
 
+  const drainInbound = async () => {
+    await runtime.drainInbound();
+    // Nothing is sent to the app any more. Servers of node:http2 wait for their connections to end before they do.
+    void app.close();
+  };
+
   return {
     runtime,
     inboundAddress: port?.address ?? null,
     outboundUrl: `http://127.0.0.1:${listening.port}`,
     announce: () => port?.announce(),
-    drainInbound: () => runtime.drainInbound(),
+    drainInbound,
     async close() {
-      await runtime.drainInbound();
+      await drainInbound();
       await outbound.close(runtime.drainLeftMs);
       await app.close();
       await runtime.close();
