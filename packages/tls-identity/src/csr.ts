@@ -84,27 +84,30 @@ export function readCsr(der: Uint8Array, entitled: SpiffeId): Csr {
 export function inspectableCsr(der: Uint8Array): {
   readonly uris: readonly string[];
   readonly dns: readonly string[];
+  /** SubjectPublicKeyInfo. */
+  readonly spki: Buffer;
   readonly problem: IdentityError | null;
 } {
   const root = parseDer(der, maxCsrBytes);
-  const names = within("csr-malformed", () => {
-    const attributes = readSequence(readSequence(root, "request", 3, 3)[0], "request info", 4, 4)[3];
+  const [names, spki] = within("csr-malformed", () => {
+    const [, , key, attributes] = readSequence(readSequence(root, "request", 3, 3)[0], "request info", 4, 4);
+    const spki = encodeDer(key!);
     for (const one of isContext(attributes, 0, true) ? contextChildren(attributes) : []) {
       const [type, values] = readSequence(one, "attribute", 2, 2);
       if (readOid(type, "attribute type") !== oidBytes(extensionRequest)) continue;
-      return altNamesOf(readExtensions(readSet(values, "extension request")));
+      return [altNamesOf(readExtensions(readSet(values, "extension request"))), spki] as const;
     }
-    return null;
+    return [null, spki] as const;
   });
   const uris = names?.uris ?? [];
   const dns = names?.dns ?? [];
   try {
     readCsr(der, SpiffeId.parse(uris[0] ?? dns[0] ?? ""));
-    return { uris, dns, problem: null };
+    return { uris, dns, spki, problem: null };
   } catch (error) {
     if (!IdentityError.is(error)) throw error;
     const problem = error.reason.startsWith("id-") ? new IdentityError("csr-identity", error.message) : error;
-    return { uris, dns, problem };
+    return { uris, dns, spki, problem };
   }
 }
 

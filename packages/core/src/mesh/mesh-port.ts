@@ -15,7 +15,8 @@ export interface MeshPortOptions {
 
 /**
  * A port of the mesh: mutual TLS, and what comes in plain if that is allowed. Who the peer is, is established once for each
- * connection. A connection ends before the certificate that opened it does, and no later than this workload's own.
+ * connection. A connection ends before the certificate that opened it does, no later than this workload's own, and at once when the
+ * peer's trust domain is believed no more.
  */
 export function createMeshPort(options: MeshPortOptions): { readonly server: HttpServer; close(): void } {
   const { identity, onRefusedPeer } = options;
@@ -34,6 +35,9 @@ export function createMeshPort(options: MeshPortOptions): { readonly server: Htt
       if (!connection.encrypted) return true;
       try {
         const { id, notAfter } = peerIdentity(connection.socket as TLSSocket);
+        // The bundle may have gone since the handshake began.
+        if (identity.current?.bundles.has(id.trustDomain) === false)
+          throw new IdentityError("bundle-missing", `${id.trustDomain} is believed no more`);
         connection.context = id satisfies Peer;
         server.expireAt(connection, Math.min(notAfter, identity.current?.notAfter ?? notAfter));
         return true;
@@ -43,7 +47,16 @@ export function createMeshPort(options: MeshPortOptions): { readonly server: Htt
       }
     },
   });
-  const unsubscribe = identity.subscribe((next) => server.setSecureContext(serverTlsOptions(next)));
+  const unsubscribe = identity.subscribe((next) => {
+    server.setSecureContext(serverTlsOptions(next));
+    // A trust domain whose bundle is withdrawn is not believed from now on, by connections that are open either.
+    server.forEachConnection((connection) => {
+      const peer = connection.context as Peer | null;
+      if (peer === null || next.bundles.has(peer.trustDomain)) return;
+      onRefusedPeer("bundle-missing", connection.remoteAddress);
+      connection.destroy();
+    });
+  });
   return { server, close: unsubscribe };
 }
 

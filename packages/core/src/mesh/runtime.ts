@@ -33,6 +33,7 @@ import { type Log, stderrLog } from "./log.js";
 import { createMeshPort } from "./mesh-port.js";
 import type { PolicyAuthorizer } from "./policy-authorizer.js";
 import { openPolicy } from "./policy-source.js";
+import { RefusedPeers } from "./refused-peers.js";
 import { defaultStateDir } from "./state-dir.js";
 import { createTargetSource, explainUnknown, isOutside } from "./target-source.js";
 
@@ -75,6 +76,7 @@ export class MeshRuntime {
   readonly onProtection = (reason: string): void => this.metrics.protections.with(reason).increment();
   readonly #registry: LocalRegistry | null;
   readonly #targets: TargetTable;
+  readonly #refusedPeers: RefusedPeers;
   readonly #transports: EndpointTransports;
   readonly #egress: EgressTransports;
   readonly #authorizer: PolicyAuthorizer;
@@ -111,7 +113,12 @@ export class MeshRuntime {
     const random = systemRandom;
     const { metrics } = this;
     this.#wheel = new TimerWheel(clock);
-    this.#transports = new EndpointTransports({ identity, onProtection: this.onProtection });
+    this.#refusedPeers = new RefusedPeers(this.onProtection, log, clock);
+    this.#transports = new EndpointTransports({
+      identity,
+      onProtection: this.onProtection,
+      onRefusedPeer: (reason, address) => this.#refusedPeers.refuse(reason, "outbound", address),
+    });
     this.#egress = new EgressTransports(config.outbound.egress, this.onProtection);
     const source = createTargetSource({
       config,
@@ -220,7 +227,7 @@ export class MeshRuntime {
       service: this.inbound(exit),
       plaintext: this.config.inbound.plaintext === "allow",
       onProtection: this.onProtection,
-      onRefusedPeer: (reason) => this.onProtection(`peer ${reason}`),
+      onRefusedPeer: (reason, address) => this.#refusedPeers.refuse(reason, "inbound", address),
     });
     this.#ports.push({ server: port.server, stopAccepting, close: port.close });
     let registration: Registration | null = null;

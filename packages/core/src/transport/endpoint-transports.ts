@@ -14,6 +14,7 @@ import {
 } from "@selvage/http2";
 import { clientTlsOptions, IdentityError, type IdentitySource, SpiffeId } from "@selvage/tls-identity";
 import type { EndpointFactory, EndpointTransport } from "../balancer/endpoint.js";
+import { formatHostPort } from "../config/address.js";
 import { outsideRequests } from "../mesh/request-context.js";
 import type { EndpointAddress } from "../resolver/resolver.js";
 
@@ -21,6 +22,8 @@ export interface EndpointTransportsOptions {
   readonly identity: IdentitySource;
   /** Told why something that protects us from a peer struck. */
   readonly onProtection: (reason: string) => void;
+  /** An endpoint could not prove who it is, and why. */
+  readonly onRefusedPeer: (reason: string, address: string) => void;
 }
 
 /**
@@ -30,12 +33,14 @@ export interface EndpointTransportsOptions {
 export class EndpointTransports {
   readonly #identity: IdentitySource;
   readonly #onProtection: (reason: string) => void;
+  readonly #onRefusedPeer: (reason: string, address: string) => void;
   readonly #open = new Set<ClientTransport>();
   readonly #unsubscribe: () => void;
 
   constructor(options: EndpointTransportsOptions) {
     this.#identity = options.identity;
     this.#onProtection = options.onProtection;
+    this.#onRefusedPeer = options.onRefusedPeer;
     this.#unsubscribe = options.identity.subscribe(() => {
       for (const transport of this.#open) transport.client.refresh();
     });
@@ -91,19 +96,20 @@ export class EndpointTransports {
       outsideRequests(() =>
         connect((error, socket, expiresAt) => {
           if (error === null) callback(null, socket, expiresAt);
-          else callback(this.#judged(error), null, expiresAt);
+          else callback(this.#judged(error, address), null, expiresAt);
         }),
       );
   }
 
-  /** Counts a peer that could not prove who it is, and says so, whether OpenSSL or the leaf gate found out. */
-  #judged(error: ExchangeError): ExchangeError {
+  /** Tells of a peer that could not prove who it is, whether OpenSSL or the leaf gate found out. */
+  #judged(error: ExchangeError, { host, port }: EndpointAddress): ExchangeError {
     const { cause } = error;
+    const address = formatHostPort({ host, port });
     if (IdentityError.is(cause) && error.origin === "peer") {
-      this.#onProtection(`peer ${cause.reason}`);
+      this.#onRefusedPeer(cause.reason, address);
       return transportError("SELVAGE_ERR_TLS", error.message, error.origin, error.progress, cause);
     }
-    if (error.code === "SELVAGE_ERR_TLS" && error.origin === "peer") this.#onProtection(`peer ${nodeErrorCode(cause)}`);
+    if (error.code === "SELVAGE_ERR_TLS" && error.origin === "peer") this.#onRefusedPeer(nodeErrorCode(cause), address);
     return error;
   }
 

@@ -83,6 +83,8 @@ test("inspecting says what is wrong, where, and by the exit status", async () =>
     /cannot be read \(ENOENT\); name a file/,
   );
   await expect(selvage("inspect", "127.0.0.1:1")).rejects.toThrow(/127.0.0.1:1: nobody listens there \(ECONNREFUSED\)/);
+  await expect(selvage("inspect", "https://127.0.0.1:1")).rejects.toThrow(/nobody listens there/);
+  await expect(selvage("inspect", "https://127.0.0.1:1/bundle")).rejects.toThrow(/name 127.0.0.1:1 .* inspect -$/);
   await selvage("init", "-t", "prod.example", "-d", authority());
   const [found] = JSON.parse(await selvage("inspect", join(authority(), "issuer.pem"), "--json"));
   expect(found.inspections[0]).toMatchObject({ what: "authority", problems: [] });

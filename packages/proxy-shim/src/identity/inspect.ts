@@ -49,8 +49,20 @@ function expand(what: string): string[] {
 
 function addressOf(source: string): { readonly host: string; readonly port: number } | null {
   if (source === "-" || existsSync(source)) return null;
+  if (source.startsWith("https://")) return addressOfUrl(source);
   const address = parseHostPort(source);
   return "problem" in address ? null : address;
+}
+
+/** What a server presents has nothing to do with the path; who names one wants what is there. */
+function addressOfUrl(source: string): { readonly host: string; readonly port: number } {
+  const url = URL.canParse(source) ? new URL(source) : null;
+  if (url === null) throw new Error(`${source}: is no URL; name a file, or an address as host:port`);
+  if (url.pathname !== "/" || url.search !== "")
+    throw new Error(
+      `${source}: documents are not fetched; name ${url.host} for the server's certificate, or: curl --insecure ${source} | selvage identity inspect -`,
+    );
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || 443) };
 }
 
 async function contentOf(path: string): Promise<Buffer> {

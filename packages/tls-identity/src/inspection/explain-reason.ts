@@ -13,7 +13,7 @@ const explanations: Readonly<Record<string, string>> = Object.freeze({
   "csr-algorithm": "it is not signed with ECDSA and SHA-256, the only algorithm that the identity service takes",
   "csr-key": "its key is not P-256, the only kind that the identity service takes",
   "csr-proof-of-possession": "it is not signed by the key that it is for",
-  "csr-extension": "it asks for more than one name; the identity service refuses anything else",
+  "csr-extension": "it does not ask for one name and nothing else, which is all that the identity service gives",
   "csr-identity": "it is not for exactly one id, or its subject is another name",
   "leaf-is-authority": "it may sign certificates (CA:TRUE), so it must not name a workload; issue a leaf with CA:FALSE",
   "leaf-key-usage-missing": "it has no key usage; issue it with a critical keyUsage of digitalSignature",

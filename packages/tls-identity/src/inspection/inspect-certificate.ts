@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { type KeyObject, X509Certificate } from "node:crypto";
 import {
   altNamesOf,
   basicConstraintsOf,
@@ -92,8 +92,6 @@ function factsOf(certificate: Certificate, now: number): Inspection["facts"] {
   const names = altNamesOf(certificate.extensions);
   const usage = keyUsageOf(certificate);
   const purposes = purposesOf(certificate);
-  const { asymmetricKeyType, asymmetricKeyDetails } = x509.publicKey;
-  const size = asymmetricKeyDetails?.namedCurve ?? asymmetricKeyDetails?.modulusLength ?? "";
   const facts: Record<string, string | readonly string[]> = {};
   const uris = names?.uris ?? [];
   if (uris.length > 0) facts["id"] = uris.length === 1 ? uris[0]! : uris;
@@ -102,7 +100,7 @@ function factsOf(certificate: Certificate, now: number): Inspection["facts"] {
   if (x509.subject !== "" && x509.subject !== undefined) facts["subject"] = oneLine(x509.subject);
   facts["issuer"] = oneLine(x509.issuer);
   facts["serial"] = certificate.serial.toString("hex");
-  facts["key"] = `${asymmetricKeyType ?? "unknown"} ${size}`.trim();
+  facts["key"] = describeKey(x509.publicKey);
   facts["key usage"] =
     usage === null
       ? "none"
@@ -113,6 +111,12 @@ function factsOf(certificate: Certificate, now: number): Inspection["facts"] {
   if (purposes !== null) facts["purposes"] = purposes.map((purpose): string => purposeNames.get(purpose) ?? "another");
   facts["sha256"] = x509.fingerprint256;
   return facts;
+}
+
+/** Kind and size of a key, such as `ec prime256v1`. */
+export function describeKey({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string {
+  const size = asymmetricKeyDetails?.namedCurve ?? asymmetricKeyDetails?.modulusLength ?? "";
+  return `${asymmetricKeyType ?? "unknown"} ${size}`.trim();
 }
 
 function time(ms: number): string {

@@ -76,7 +76,17 @@ describe("what else can be inspected", () => {
     expect(reasonsOf('{"keys":[]}')).toEqual(["bundle-empty"]);
     const csr = writeCsr(testPeerId, generateKey());
     for (const form of [csr, Buffer.from(writePem("CERTIFICATE REQUEST", csr))]) {
-      expect(inspectMaterial(form)).toEqual([{ what: "CSR", facts: { id: [testPeerId.toString()] }, problems: [] }]);
+      const facts = { id: [testPeerId.toString()], key: "ec prime256v1" };
+      expect(inspectMaterial(form, { expected: testPeerId.toString() })).toEqual([
+        { what: "CSR", facts, problems: [] },
+      ]);
+      const [other] = inspectMaterial(form, { expected: "spiffe://a.example/x" });
+      expect(other!.problems).toMatchObject([
+        {
+          reason: "csr-identity",
+          text: expect.stringMatching(/it is for .*peer, expected is spiffe:\/\/a\.example\/x/),
+        },
+      ]);
     }
     const changed = Buffer.from(csr);
     changed[changed.length - 1]! ^= 1;

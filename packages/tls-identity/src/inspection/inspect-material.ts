@@ -1,11 +1,11 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { parseBundle } from "../bundle-document.js";
 import { verifyChain } from "../chain.js";
 import { inspectableCsr } from "../csr.js";
 import { IdentityError } from "../identity-error.js";
 import { type PemBlock, readPem, splitDer } from "../pem.js";
 import { SpiffeId } from "../spiffe-id.js";
-import { inspectCertificate, problemOf } from "./inspect-certificate.js";
+import { describeKey, inspectCertificate, problemOf } from "./inspect-certificate.js";
 import type { Inspection, InspectionProblem, InspectionTerms } from "./inspection.js";
 
 /** Stands for a trust domain that a file of roots does not name. */
@@ -23,7 +23,7 @@ export function inspectMaterial(content: Uint8Array, terms: InspectionTerms = {}
   const chain = blocks.filter((block) => block.label === "CERTIFICATE").map((block) => block.der);
   const found: Inspection[] = chain.length > 0 ? inspectChain(chain, terms) : [];
   for (const block of blocks) {
-    if (/^(NEW )?CERTIFICATE REQUEST$/.test(block.label)) found.push(inspectCsr(block.der));
+    if (/^(NEW )?CERTIFICATE REQUEST$/.test(block.label)) found.push(inspectCsr(block.der, terms));
     else if (block.label.endsWith("PRIVATE KEY") && chain[0] !== undefined && !belongs(block, chain[0]))
       found[0] = withProblem(found[0]!, problemOf(new IdentityError("svid-key-mismatch", "")));
   }
@@ -80,16 +80,31 @@ function inspectBundleDocument(text: string, terms: InspectionTerms): Inspection
   }
 }
 
-function inspectCsr(der: Uint8Array): Inspection {
+function inspectCsr(der: Uint8Array, { expected }: InspectionTerms): Inspection {
   try {
-    const { uris, dns, problem } = inspectableCsr(der);
-    return {
-      what: "CSR",
-      facts: { ...(uris.length > 0 && { id: uris }), ...(dns.length > 0 && { "DNS names": dns }) },
-      problems: problem === null ? [] : [problemOf(problem)],
-    };
+    const { uris, dns, spki, problem } = inspectableCsr(der);
+    const names = { ...(uris.length > 0 && { id: uris }), ...(dns.length > 0 && { "DNS names": dns }) };
+    const problems = problem === null ? [] : [withDetail(problem)];
+    const [name = "nothing"] = [...uris, ...dns];
+    if (problem === null && expected !== undefined && name !== expected)
+      problems.push(withDetail(new IdentityError("csr-identity", `it is for ${name}, expected is ${expected}`)));
+    return { what: "CSR", facts: { ...names, key: keyOf(spki) }, problems };
   } catch (error) {
     return { what: "CSR", facts: {}, problems: [problemOf(error)] };
+  }
+}
+
+/** A reason of a CSR stands for several mistakes: which one it is helps whoever made it. */
+function withDetail(error: IdentityError): InspectionProblem {
+  const { reason, text } = problemOf(error);
+  return { reason, text: text === error.message ? text : `${text} (${error.message})` };
+}
+
+function keyOf(spki: Buffer): string {
+  try {
+    return describeKey(createPublicKey({ key: spki, format: "der", type: "spki" }));
+  } catch {
+    return "unreadable";
   }
 }
 
