@@ -5,6 +5,15 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import {
+  createCaSource,
+  createIdentityService,
+  createKubernetesAuthenticator,
+  initAuthority,
+  issuerPathsOf,
+  SpiffeId,
+  serveIdentity,
+} from "@selvage/tls-identity";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clusterApiServer, tokenReviewer } from "./token-review.js";
 
@@ -65,6 +74,73 @@ describe.runIf(hasOpenssl)("a token reviewer", () => {
     await expect(review()).rejects.toMatchObject({ code: "ECONNRESET" });
     answer = (_req, res) => void res.writeHead(200, { "content-length": 10 }).write("{", () => res.destroy());
     await expect(review()).rejects.toBeInstanceOf(Error);
+  });
+
+  test("lets an identity service tell service accounts from whatever else the API knows", async () => {
+    const trustDomain = "prod.example";
+    const authority = path("authority");
+    await initAuthority({ directory: authority, trustDomain });
+    const match = { namespace: "*", account: "*" };
+    const rule = { kind: "kubernetes", match, id: `spiffe://${trustDomain}/ns/{namespace}/sa/{account}` };
+    writeFileSync(path("rules.json"), JSON.stringify({ rules: [rule] }));
+    const details: string[] = [];
+    const { port } = server.address() as AddressInfo;
+    const service = createIdentityService({
+      trustDomain,
+      issuer: issuerPathsOf(authority),
+      rules: path("rules.json"),
+      audit: (line) => details.push((JSON.parse(line) as { detail?: string }).detail ?? "issued"),
+      authenticators: [
+        createKubernetesAuthenticator({ review: tokenReviewer({ host: "127.0.0.1", port, directory }) }),
+      ],
+    });
+    await service.loaded();
+    // As the API server answers: a token is somebody's, for the audiences that it has in common with the question.
+    const known: Record<string, { username: string; audience: string }> = {
+      storefront: { username: "system:serviceaccount:shop:storefront", audience: "identity.l5d.io" },
+      elsewhere: { username: "system:serviceaccount:shop:storefront", audience: "vault" },
+      person: { username: "alice", audience: "identity.l5d.io" },
+    };
+    answer = (_req, res, body) => {
+      const { token, audiences } = JSON.parse(body).spec as { token: string; audiences: string[] };
+      const found = known[token];
+      const common = audiences.filter((audience) => audience === found?.audience);
+      const status = found && {
+        authenticated: common.length > 0,
+        audiences: common,
+        user: { username: found.username },
+      };
+      res.writeHead(201).end(JSON.stringify({ status: status ?? { authenticated: false } }));
+    };
+    const id = SpiffeId.parse(`spiffe://${trustDomain}/ns/shop/sa/storefront`);
+    const serverId = SpiffeId.parse(`spiffe://${trustDomain}/ns/selvage/sa/identity`);
+    const running = await serveIdentity({ service, id: serverId, host: "127.0.0.1", port: 0 });
+    const address = `https://127.0.0.1:${running.port}`;
+    /** The id that a workload with this token gets, or why not. */
+    const ask = async (token: string, wanted = id) => {
+      writeFileSync(path("workload-token"), token);
+      const bundle = issuerPathsOf(authority).bundle;
+      const source = createCaSource({ address, id: wanted, serverId, token: path("workload-token"), bundle });
+      const failure = new Promise<string>((resolve) => source.onFailure((error) => resolve(error.message)));
+      const outcome = await Promise.race([source.ready().then((snapshot) => snapshot.id.toString()), failure]);
+      source.close();
+      return outcome;
+    };
+    try {
+      expect(await ask("storefront")).toBe(id.toString());
+      expect(await ask("storefront", SpiffeId.parse(`spiffe://${trustDomain}/ns/shop/sa/other`))).toMatch(
+        /may not have/,
+      );
+      expect(await ask("elsewhere")).toMatch(/does not know it/);
+      expect(await ask("person")).toMatch(/of no service account/);
+      expect(await ask("nobody")).toMatch(/does not know it/);
+      answer = (_req, res) => void res.writeHead(403).end("no");
+      expect(await ask("storefront")).toMatch(/internal error/);
+      expect(details.at(-1)).toMatch(/could not review the token: .*system:auth-delegator/);
+    } finally {
+      await running.close();
+      service.close();
+    }
   });
 
   test("stops when nobody waits any more", async () => {

@@ -26,6 +26,14 @@ test("each refused peer is counted, each reason is logged at once and then once 
   ]);
 });
 
+test("who leaves in the middle of a handshake is counted, and no refused peer", () => {
+  const { counted, logged, peers } = setUp();
+  for (const reason of ["ECONNRESET", "EPIPE"]) peers.refuse(reason, "inbound", "10.0.0.1");
+  for (const reason of ["EE_KEY_TOO_SMALL", "ERR_SSL_EVP_LIB"]) peers.refuse(reason, "inbound", "10.0.0.1");
+  expect(counted).toHaveLength(4);
+  expect(logged).toMatchObject([{ reason: "EE_KEY_TOO_SMALL" }, { reason: "ERR_SSL_EVP_LIB" }]);
+});
+
 test("what is logged has an end, whatever reasons there are", () => {
   const { counted, logged, peers } = setUp();
   for (let n = 0; n < 1000; n++) peers.refuse(`reason-${n}`, "inbound", "10.0.0.1");

@@ -6,6 +6,9 @@ const quietMs = 60_000;
 /** Reasons are ours, Node's and OpenSSL's: some dozens. */
 const maxReasons = 200;
 
+/** `ECONNRESET` and the like: it left in the middle of the handshake, be it that it refused us, or that it only looked. */
+const leftByItself = /^E[A-Z]+$/;
+
 /** Which side of the connection the refused peer stands on: it called, or it was called. */
 export type RefusedSide = "inbound" | "outbound";
 
@@ -33,6 +36,7 @@ export class RefusedPeers {
   /** `address`: `host` or `host:port` of the peer. */
   refuse(reason: string, side: RefusedSide, address: string): void {
     this.#count(`peer ${reason}`);
+    if (leftByItself.test(reason)) return;
     const now = this.#clock.now();
     const key = `${side} ${reason}`;
     let seen = this.#seen.get(key);
