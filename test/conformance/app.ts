@@ -7,10 +7,21 @@ export class AppLog {
   /** Settled when the request of that key was seen to end before its response did. */
   readonly #aborted = new Map<string, () => void>();
 
+  readonly #held = new Map<string, (answer: () => void) => void>();
+
   hit(key: string): number {
     const count = (this.hits.get(key) ?? 0) + 1;
     this.hits.set(key, count);
     return count;
+  }
+
+  /** Resolves when a request of that key arrived at `/held`, which answers as soon as that is called. */
+  held(key: string): Promise<() => void> {
+    return new Promise((resolve) => this.#held.set(key, resolve));
+  }
+
+  hold(key: string, answer: () => void): void {
+    this.#held.get(key)?.(answer);
   }
 
   /** Resolves when the application hears that the caller of that key is gone. */
@@ -77,6 +88,8 @@ export function conformanceApp(log: AppLog, replica = "a"): RequestListener {
       case "/hang-once":
         if (log.hits.get(key) === 1) return void req.resume();
         return void res.end(`attempt ${log.hits.get(key)}`);
+      case "/held":
+        return log.hold(key, () => res.end(`held by ${replica}`));
       case "/replica":
         return void res.end(replica);
       case "/broken":

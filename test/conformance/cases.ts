@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { expect } from "vitest";
 import type { RunningCell } from "./cells.js";
 import type { CaseRequest, Outcome } from "./client.js";
+import { edgeCases } from "./edge-cases.js";
 import { routedCases } from "./routed-cases.js";
 
 /** One behaviour. The same in every cell, unless it says where it makes sense. */
@@ -72,6 +73,7 @@ const responseBodies: readonly Case[] = (
 
 export const cases: readonly Case[] = [
   ...routedCases,
+  ...edgeCases,
   ...methods,
   {
     name: "HEAD has a head and no body",

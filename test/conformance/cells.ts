@@ -42,7 +42,17 @@ export interface RunningCell {
   readonly log: AppLog;
   /** The client's id, for cells with an identity on both ends. */
   readonly clientId: string | null;
+  /** Behind `pair.test`, and the first of them alone behind `app.test`. */
+  readonly replicas: readonly Replica[];
+  /** Host and port of an app that is in no mesh, and that meshed clients may call. */
+  readonly outside: string;
   stop(): Promise<void>;
+}
+
+export interface Replica {
+  readonly port: number;
+  /** Ends it as an application does: what is in flight may finish. */
+  close(): Promise<unknown>;
 }
 
 const authority = "app.test";
@@ -50,20 +60,25 @@ const clientId = "spiffe://dev.selvage/ns/test/sa/caller";
 const serverId = "spiffe://dev.selvage/ns/test/sa/app";
 
 /** Starts what a cell needs, on free ports, with a development authority of its own. */
-export async function startCell(cell: Cell, lifetime = "24h"): Promise<RunningCell> {
+export async function startCell(cell: Cell, { lifetime = "24h", drain = "1s" } = {}): Promise<RunningCell> {
   const stateDir = mkdtempSync(join(tmpdir(), "conformance-"));
   const log = new AppLog();
   const stops: (() => Promise<unknown>)[] = [];
-  const replicas = [await startServer(cell, { stateDir, lifetime }, conformanceApp(log, "a"), stops)];
+  const embedded = { stateDir, lifetime, drain };
+  const replicas = [await startServer(cell, embedded, conformanceApp(log, "a"), stops)];
   // A plain client has nothing to choose by.
-  if (cell.client !== "plain")
-    replicas.push(await startServer(cell, { stateDir, lifetime }, conformanceApp(log, "b"), stops));
-  const client = await startClient(cell, { stateDir, lifetime }, replicas, stops);
+  if (cell.client !== "plain") replicas.push(await startServer(cell, embedded, conformanceApp(log, "b"), stops));
+  const elsewhere = createServer(conformanceApp(log, "outside"));
+  stops.push(() => stopped(elsewhere));
+  const outside = `localhost:${(await listen(elsewhere)).port}`;
+  const client = await startClient(cell, embedded, { replicas, outside }, stops);
   return {
     cell,
     client,
     log,
     clientId: meshed(cell) ? clientId : null,
+    replicas,
+    outside,
     async stop() {
       await client.close();
       for (const stop of stops.reverse()) await stop();
@@ -76,20 +91,22 @@ interface Embedded {
   readonly stateDir: string;
   /** Of SVIDs. */
   readonly lifetime: string;
+  /** What meshed servers give to what is in flight. */
+  readonly drain: string;
 }
 
 async function startServer(
   cell: Cell,
-  { stateDir, lifetime }: Embedded,
+  { stateDir, lifetime, drain }: Embedded,
   app: RequestListener,
   stops: (() => Promise<unknown>)[],
-): Promise<AddressInfo> {
+): Promise<Replica> {
   const options: MeshOptions = {
     workload: { name: "app", namespace: "test" },
     stateDir,
     identity: { source: "dev", lifetime },
     admin: false,
-    drain: { timeout: "1s" },
+    drain: { timeout: drain },
     inbound: {
       host: "127.0.0.1",
       port: 0,
@@ -102,29 +119,31 @@ async function startServer(
   if (cell.server === "sdk") {
     const mesh = await createMesh(options);
     stops.push(() => mesh.close());
-    return listen(mesh.createServer(app));
+    const { port } = await listen(mesh.createServer(app));
+    return { port, close: () => mesh.close() };
   }
   if (cell.server === "plain" && cell.protocol === "HTTP/2") {
     const server = createHttp2Server({}, app as never);
     stops.push(() => stopped(server));
-    return listen(server);
+    const { port } = await listen(server);
+    return { port, close: () => stopped(server) };
   }
   const server = createServer(app);
   stops.push(() => stopped(server));
   const address = await listen(server);
-  if (cell.server === "plain") return address;
+  if (cell.server === "plain") return { port: address.port, close: () => stopped(server) };
   const shim = await startShim({
     options: { ...options, inbound: { ...options.inbound, app: `127.0.0.1:${address.port}` }, outbound: { port: 0 } },
     announce: false,
   });
   stops.push(() => shim.close());
-  return shim.inboundAddress!;
+  return { port: shim.inboundAddress!.port, close: () => shim.close() };
 }
 
 async function startClient(
   cell: Cell,
   { stateDir, lifetime }: Embedded,
-  replicas: readonly AddressInfo[],
+  { replicas, outside }: Pick<RunningCell, "replicas" | "outside">,
   stops: (() => Promise<unknown>)[],
 ): Promise<Client> {
   const server = replicas[0]!;
@@ -141,6 +160,7 @@ async function startClient(
     drain: { timeout: "1s" },
     outbound: {
       port: 0,
+      egress: { allow: [`http://${outside}`] },
       services: {
         [authority]: {
           endpoints: endpointsOf(cell, [server]),
@@ -154,6 +174,7 @@ async function startClient(
             ...routedRoutes,
           ],
         },
+        "pair.test": { endpoints: endpointsOf(cell, replicas) },
         // The same server by another name.
         "canary.test": { endpoints: endpointsOf(cell, [server]) },
         "hashed.test": { endpoints: endpointsOf(cell, replicas), balancer: { hash: { header: "x-user" } } },
@@ -191,7 +212,7 @@ async function startClient(
   return undiciClient(new ServiceDispatcher(marking, { newExchange: () => new MeshExchange("outbound") }), authority);
 }
 
-function endpointsOf(cell: Cell, replicas: readonly AddressInfo[]): EndpointOptions[] {
+function endpointsOf(cell: Cell, replicas: readonly Replica[]): EndpointOptions[] {
   return replicas.map(({ port }) => {
     const address = `127.0.0.1:${port}`;
     if (cell.server !== "plain") return { address, identity: serverId };

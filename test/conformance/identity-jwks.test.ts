@@ -108,7 +108,10 @@ test("selvage identity serve starts without the keys at its URL, says so, and re
   await program.written(/identity-service\.keys-failed.*ECONNREFUSED/);
   expect(await (await fetch(`${admin}/ready`)).text()).toBe("ready\n");
   expect(await ask(port, await sign(keys.privateKey, "1"))).toMatch(/internal error/);
-  expect(audited()[0]).toMatchObject({ reason: "certify-failed", detail: expect.stringMatching(/no keys .*ECONNREFUSED/) });
+  expect(audited()[0]).toMatchObject({
+    reason: "certify-failed",
+    detail: expect.stringMatching(/no keys .*ECONNREFUSED/),
+  });
   const page = await (await fetch(`${admin}/metrics`)).text();
   expect(metric(page, "selvage_identity_service_key_failures_total")).toBe(1);
 });

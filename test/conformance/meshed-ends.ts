@@ -19,6 +19,8 @@ export interface ServingEnd extends End {
 }
 
 export interface CallingEnd extends End {
+  /** Where its admin port is. */
+  readonly admin: string;
   /** A client for one authority. */
   client(authority: string): Client;
 }
@@ -62,6 +64,7 @@ export async function startCalling(kind: MeshedKind, options: MeshOptions, log: 
   if (kind === "sdk") {
     const mesh = await createMesh({ ...complete, log });
     return {
+      admin: mesh.adminAddress!,
       client: (authority) => node1Client({ authority, agent: mesh.agent }),
       metrics: async () => mesh.metrics(),
       stop: () => mesh.close(),
@@ -70,6 +73,7 @@ export async function startCalling(kind: MeshedKind, options: MeshOptions, log: 
   const shim = await startShim({ options: complete, inbound: false });
   const connectTo = { host: "127.0.0.1", port: Number(new URL(shim.outboundUrl).port) };
   return {
+    admin: shim.runtime.adminAddress!,
     client: (authority) => node1Client({ authority, absolute: true, connectTo }),
     metrics: () => metricsOf(shim.runtime),
     stop: () => shim.close(),

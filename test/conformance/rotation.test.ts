@@ -13,7 +13,7 @@ test("not one request fails while both ends rotate their identities", { timeout:
     cells
       .filter((cell) => meshed(cell) && cell.protocol === "HTTP/1.1")
       .map(async (cell) => {
-        const running = await startCell(cell, lifetime);
+        const running = await startCell(cell, { lifetime });
         const outcomes = new Map<string, number>();
         const until = Date.now() + durationMs;
         const one = async (): Promise<void> => {
