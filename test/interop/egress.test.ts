@@ -2,10 +2,12 @@ import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { createSecureServer, type Http2ServerRequest } from "node:http2";
 import type { Agent as HttpsAgent } from "node:https";
 import type { AddressInfo } from "node:net";
+import { join, resolve } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { createMesh, type Mesh } from "@selvage/core";
 import { peerOfCall, serveGrpc } from "@selvage/core/grpc";
+import { installGlobalDispatcher } from "@selvage/http2/node";
 import { type Shim, startShim } from "@selvage/proxy-shim";
 import axios from "axios";
 import got from "got";
@@ -32,13 +34,15 @@ const meshes = new Meshes();
 let authority: WebAuthority;
 let web: string;
 let webPort: number;
+/** The same web with a certificate that was good until yesterday. */
+let expired: string;
 let shim: Shim;
 let library: Mesh;
 let seen: Seen[] = [];
 
 /** Somebody's server on the web, that would take a client certificate. */
-async function startWeb(): Promise<number> {
-  const tls = { ...authority.issue(["DNS:localhost"]), requestCert: true, rejectUnauthorized: false };
+async function startWeb(days = 2): Promise<number> {
+  const tls = { ...authority.issue(["DNS:localhost"], days), requestCert: true, rejectUnauthorized: false };
   const server = createSecureServer({ ...tls, allowHTTP1: true }, async (req, res) => {
     let length = 0;
     for await (const chunk of req) length += (chunk as Buffer).length;
@@ -73,6 +77,7 @@ beforeAll(async () => {
   authority = new WebAuthority("somebody else");
   webPort = await startWeb();
   web = `https://localhost:${webPort}`;
+  expired = `https://localhost:${await startWeb(-1)}`;
   const port = await listen((await meshes.server()).createServer(echoApp));
   const grpc = await meshes.server({ workload: { name: "server", namespace: "test" } });
   const grpcPort = await listen(
@@ -85,7 +90,7 @@ beforeAll(async () => {
     "echo.test": { endpoints: [{ address: `127.0.0.1:${port}`, identity: serverId }] },
     "grpc.test": { endpoints: [{ address: `127.0.0.1:${grpcPort}`, identity: serverId }] },
   };
-  const egress = { allow: [web], caFile: authority.rootFile };
+  const egress = { allow: [web, expired], caFile: authority.rootFile };
   const options = {
     workload: { name: "caller", namespace: "test" },
     stateDir: meshes.stateDir,
@@ -136,6 +141,30 @@ describe.skipIf(!hasOpenssl)("the library", () => {
     expect(counted(library.metrics(), "http_client_request_duration_seconds_count", ...labels)).toBe(before + 1);
   });
 
+  test("fetch of Node and undici by the global dispatcher, for what is outside and what is a service", async () => {
+    const restore = installGlobalDispatcher(library.dispatcher);
+    try {
+      expect(await (await fetch(`${web}/global`, { headers })).text()).toBe("hello by 2.0");
+      expect(theOne()).toMatchObject({ url: "/global", headers: { "x-own": "1" } });
+      const { body } = await undiciRequest(`${web}/undici`, { method: "POST", headers, body: "12345" });
+      expect(await body.text()).toBe("hello by 2.0");
+      expect(theOne()).toMatchObject({ url: "/undici", method: "POST", length: 5 });
+      expect((await fetch("https://elsewhere.example/")).status).toBe(403);
+      // By https, too: the mesh encrypts what is its own.
+      expect(await (await fetch("https://echo.test/x")).json()).toMatchObject({ peer: callerId, encrypted: true });
+    } finally {
+      restore();
+    }
+    await expect(fetch(`${web}/after`)).rejects.toThrow();
+    expect(seen).toEqual([]);
+  });
+
+  test("a certificate that has expired is refused, with what to do", async () => {
+    const response = await library.fetch(expired);
+    expect([response.status, await response.text()]).toEqual([502, expect.stringMatching(hasExpired)]);
+    expect(seen).toEqual([]);
+  });
+
   test("another name is refused", async () => {
     const response = await library.fetch("https://elsewhere.example/");
     expect([response.status, await response.text()]).toEqual([
@@ -148,6 +177,9 @@ describe.skipIf(!hasOpenssl)("the library", () => {
     expect((await library.fetch("http://echo.test/")).status).toBe(200);
   });
 });
+
+const hasExpired =
+  /^TLS with localhost \(127\.0\.0\.1:\d+\): its certificate, or one above it, has expired; its owner has to renew it/;
 
 function ofShim(options: { method?: string; path: string; headers?: Record<string, string>; body?: string }) {
   return new Promise<{ status: number; text: string; reason: unknown }>((resolve, reject) => {
@@ -182,6 +214,14 @@ describe.skipIf(!hasOpenssl)("the shim as HTTP_PROXY", () => {
     expect(theOne()).toMatchObject({ method: "POST", url: "/post", length: 5, headers: { "x-own": "1" } });
   });
 
+  test("a certificate that has expired is refused, with what to do", async () => {
+    expect(await ofShim({ path: `${expired}/` })).toMatchObject({
+      status: 502,
+      reason: expect.stringMatching(hasExpired),
+    });
+    expect(seen).toEqual([]);
+  });
+
   test("what would happen is explained", () => {
     expect(shim.runtime.explain({ method: "GET", url: `${web}/v1` })).toMatchObject({
       scheme: "https",
@@ -203,6 +243,55 @@ describe.skipIf(!hasOpenssl)("the shim as HTTP_PROXY", () => {
       status: 403,
       reason: "egress to https://elsewhere.example is not allowed: add it to outbound.egress.allow",
     });
+  });
+});
+
+const root = resolve(import.meta.dirname, "../..");
+const cli = join(root, "packages/proxy-shim/dist/cli.js");
+
+describe.skipIf(!hasOpenssl).each([
+  { who: "the library", command: [] as string[], behind: "" },
+  {
+    who: "the shim",
+    command: [cli, "run", "--no-inbound", "--admin-port", "0", "--outbound-port", "0", "--", process.execPath],
+    behind: "1",
+  },
+])("roots of the environment: $who in a process of its own", ({ command, behind }) => {
+  async function call(env: NodeJS.ProcessEnv): Promise<string> {
+    const client = join(import.meta.dirname, "programs/egress-client.mjs");
+    const { stdout, stderr, status } = await execute(process.execPath, [...command, client, `${web}/child`], {
+      cwd: meshes.stateDir,
+      env: {
+        ...process.env,
+        NODE_ENV: "",
+        NODE_OPTIONS: "",
+        SELVAGE_STATE_DIR: meshes.stateDir,
+        SELVAGE_OUTBOUND_EGRESS_ALLOW: web,
+        BEHIND_SHIM: behind,
+        ...env,
+      },
+    });
+    expect({ status, stdout, stderr: status === 0 ? "" : stderr }).toMatchObject({ status: 0, stderr: "" });
+    return stdout;
+  }
+
+  test("NODE_EXTRA_CA_CERTS is believed, alone and beside outbound.egress.caFile", async () => {
+    const other = new WebAuthority("yet another");
+    try {
+      expect(await call({ NODE_EXTRA_CA_CERTS: authority.rootFile })).toBe("200 hello by 2.0");
+      theOne();
+      const both = { NODE_EXTRA_CA_CERTS: authority.rootFile, SELVAGE_OUTBOUND_EGRESS_CA_FILE: other.rootFile };
+      expect(await call(both)).toBe("200 hello by 2.0");
+      theOne();
+    } finally {
+      other.dispose();
+    }
+  });
+
+  test("without it the certificate leads to no root, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async () => {
+    const text = await call({ NODE_EXTRA_CA_CERTS: "", NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+    expect(text).toMatch(/^502 TLS with localhost .* its certificate leads to no root .*caFile/);
+    expect(seen).toEqual([]);
   });
 });
 
