@@ -80,6 +80,15 @@ describe("errors", () => {
       { outbound: { defaults: { timeout: 10, retry: { perTryTimeout: 20 } } } },
       "outbound.defaults.retry.perTryTimeout must be below",
     ],
+    [
+      service({ timeout: "1s", idleTimeout: "2s" }),
+      'services.a.idleTimeout must be below the timeout, got "2s"; the timeout for everything is 1s',
+    ],
+    [service({ routes: [{ timeout: "1s", idleTimeout: "1s" }] }), "routes[0].idleTimeout must be below the timeout"],
+    [
+      { outbound: { services: { a: { routes: [{ backends: [{ service: "b", weight: 0 }] }] }, b: {} } } },
+      "outbound.services.a.routes[0].backends must not all have the weight 0; nothing could be sent anywhere",
+    ],
     [service({ retry: { backoff: { min: "1s" } } }), "backoff.min must not be above backoff.max"],
     [
       service({ retry: { perTryTimeout: "100ms", hedge: {} } }),

@@ -52,12 +52,31 @@ test("two workloads without configuration find, believe and name each other", as
   expect(greeter.id).toBe("spiffe://dev.selvage/ns/default/sa/greeter");
 });
 
-test("a workload that starts later is found, and one that closed is not called any more", async () => {
+test("who is not there is said at once, and found later; a local service is waited for", async () => {
+  const services = { "awaited.default": { endpoints: { local: true } } } as const;
+  const greeter = await joinMesh("greeter", { outbound: { services } });
+  const before = performance.now();
+  const unknown = await greeter.fetch("http://hello/");
+  expect([unknown.status, await unknown.text()]).toEqual([
+    502,
+    "no service hello: known are awaited.default; start it, or add it to outbound.services\n",
+  ]);
+  // Nothing waited for it: that would have been for 3 s.
+  expect(performance.now() - before).toBeLessThan(2_000);
+  const early = greeter.fetch("http://awaited/");
+  for (const name of ["awaited", "hello"]) {
+    const mesh = await joinMesh(name);
+    await listening(mesh.createServer((_, res) => res.end(`${name} is here`)));
+  }
+  expect(await (await early).text()).toBe("awaited is here");
+  expect(await (await greeter.fetch("http://hello/")).text()).toBe("hello is here");
+});
+
+test("a workload that closed is not called any more", async () => {
   const greeter = await joinMesh("greeter");
-  const early = greeter.fetch("http://hello/");
   const hello = await joinMesh("hello");
   await listening(hello.createServer((_, res) => res.end("here")));
-  expect(await (await early).text()).toBe("here");
+  expect(await (await greeter.fetch("http://hello/")).text()).toBe("here");
   await hello.close();
   const late = await greeter.fetch("http://hello/", { signal: AbortSignal.timeout(10_000) });
   expect(late.status).toBe(504);

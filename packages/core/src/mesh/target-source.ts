@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { EndpointFactory } from "../balancer/endpoint.js";
 import type { MeshConfig, ServiceConfig, ServiceSettings } from "../config/config.js";
-import { authorityCandidates, isAddress } from "../config/known-authority.js";
+import { authorityCandidates } from "../config/known-authority.js";
 import { isLocalhost, outsideHost, type TargetScheme } from "../egress/egress-rules.js";
 import type { EgressTargets } from "../egress/egress-targets.js";
 import type { LocalRegistry } from "../registry/local-registry.js";
@@ -57,11 +57,10 @@ export function createTargetSource(parts: TargetSourceParts): TargetSource {
     const local = authorityCandidates(name, config.workload.namespace).at(-1);
     const outside = parts.egress?.find(name, scheme) ?? null;
     // A workload that is here now is meant rather than one that has the same name elsewhere.
-    if (outside !== null && !isServed(registry, local)) return parts.egress!.target(outside);
-    if (scheme !== "http" && !isServed(registry, local) && isOutside(config, registry, name, scheme)) return null;
-    // Anything may appear in the registry later, but an address can't: that is a plain one, outside the mesh.
-    if (registry === null || local === undefined || isAddress(local)) return null;
-    return targetConfig(parts, local, null, defaults, routeFile(defaults));
+    if (local !== undefined && isServed(registry, local))
+      return targetConfig(parts, local, null, defaults, routeFile(defaults));
+    // What is not here may be misspelt: that is said at once. Who wants calls to wait for a workload names it as a service.
+    return outside === null ? null : parts.egress!.target(outside);
   };
 }
 
@@ -69,7 +68,7 @@ export function createTargetSource(parts: TargetSourceParts): TargetSource {
 export function explainUnknown(config: MeshConfig, registry: LocalRegistry | null): string {
   const known = [...Object.keys(config.outbound.services), ...(registry?.authorities() ?? [])];
   const list = known.length > 0 ? `known are ${[...new Set(known)].sort().join(", ")}` : "no service is known";
-  return `${list}; add it to outbound.services`;
+  return `${list}; ${registry === null ? "" : "start it, or "}add it to outbound.services`;
 }
 
 /**
@@ -95,8 +94,8 @@ export function isOutside(
   return !spaces.some((space) => space !== "" && host.endsWith(`.${space}`));
 }
 
-function isServed(registry: LocalRegistry | null, authority: string | undefined): boolean {
-  return registry !== null && authority !== undefined && registry.authorities().includes(authority);
+function isServed(registry: LocalRegistry | null, authority: string): boolean {
+  return registry?.authorities().includes(authority) === true;
 }
 
 function targetConfig(
