@@ -50,7 +50,9 @@ export class PeakEwma {
   /** An exchange was given up after `elapsedMs`: the answer would have taken longer, so it counts only as a peak. */
   giveUp(elapsedMs: number, now: number): void {
     this.#pending--;
-    this.#record(Math.max(elapsedMs, this.#estimateMs), now);
+    // What is estimated now, not what was when somebody last asked.
+    this.#record(0, now);
+    if (elapsedMs > this.#estimateMs) this.#record(elapsedMs, now);
   }
 
   #record(latencyMs: number, now: number): void {

@@ -79,6 +79,22 @@ test("a peer that asks for a wait looks slow for that long, up to 5 minutes", ()
   expect(long.endpoint.load.estimateMs).toBe(300_000);
 });
 
+test.each([
+  ["grpc-retry-pushback-ms", ["grpc-status", "14", "grpc-retry-pushback-ms", "60000"], 60_000],
+  ["one that is negative", ["grpc-status", "14", "grpc-retry-pushback-ms", "-1"], 5_000],
+  ["one that is nonsense", ["grpc-status", "8", "grpc-retry-pushback-ms", "soon"], 5_000],
+])("gRPC peers ask for it by %s", (_, headers, expected) => {
+  const { endpoint, call } = fixture({ headers });
+  call(grpc);
+  expect(endpoint.load.estimateMs).toBe(expected);
+});
+
+test("gRPC PERMISSION_DENIED is a failure, and no reason to send others less", () => {
+  const { endpoint, call } = fixture({ headers: ["grpc-status", "7"] });
+  call(grpc);
+  expect([endpoint.failures, endpoint.load.estimateMs]).toEqual([1, 30]);
+});
+
 test("what the caller gave up says nothing about the endpoint, but that it took at least so long", () => {
   const { mesh, endpoint, call } = fixture();
   for (let i = 0; i < 10; i++) {

@@ -132,6 +132,8 @@ class TrackSink implements Sink {
 
   #grpcOutcome(grpcStatus: number, status: number, headers: HeaderList | null): void {
     if (grpcStatus === 8) this.#limited(headers);
+    // A failure as in Linkerd, and no reason to send others less (its load biaser leaves it out, too).
+    else if (grpcStatus === 7 && status < 500) this.#countFailure();
     else if (status >= 500 || isFailure(status, true, grpcStatus)) this.#failed(headers);
     else this.#succeeded();
   }
@@ -168,11 +170,18 @@ class TrackSink implements Sink {
     this.#endpoint.accrual.recordRateLimited();
   }
 
+  /** How long the peer asks to be left alone, 0 or below for not at all. */
+  #askedMs(headers: HeaderList): number {
+    const after = headerValue(headers, "retry-after");
+    if (after !== null) return parseRetryAfter(after, this.#clock.epoch());
+    const pushback = this.#grpc ? headerValue(headers, "grpc-retry-pushback-ms") : null;
+    return pushback !== null && /^\d{1,10}$/.test(pushback) ? Number(pushback) : 0;
+  }
+
   #penalize(headers: HeaderList | null): void {
     if (this.#answered) return;
     this.#answered = true;
-    const hint = headers === null ? null : headerValue(headers, "retry-after");
-    const asked = hint === null ? 0 : Math.min(parseRetryAfter(hint, this.#clock.epoch()), maxRetryAfterMs);
+    const asked = headers === null ? 0 : Math.min(this.#askedMs(headers), maxRetryAfterMs);
     const now = this.#clock.now();
     this.#endpoint.load.giveUp(Math.max(now - this.#startedAt, penaltyMs, asked), now);
   }
