@@ -90,12 +90,27 @@ export const edgeCases: readonly Case[] = [
     name: "another one is refused: 403 with what is missing",
     where: "outbound",
     async run({ client, log }, key) {
-      const outcome = await client.send({ authority: "elsewhere.example", path: `/?key=${key}` });
+      const outcome = await client.send({ authority: "10.1.2.3:99", path: `/?key=${key}` });
       expect(outcome.status).toBe(403);
       expect(outcome.headers["l5d-proxy-error"]).toBe(
-        "egress to http://elsewhere.example is not allowed: add it to outbound.egress.allow",
+        "egress to http://10.1.2.3:99 is not allowed: add it to outbound.egress.allow",
       );
       expect(log.hits.has(key)).toBe(false);
+    },
+  },
+  {
+    name: "a service that nobody knows: 502 at once, with those that are known",
+    where: "outbound",
+    async run({ client, outside }) {
+      const before = performance.now();
+      const outcome = await client.send({ authority: "ap.test", path: "/" });
+      expect(outcome.status).toBe(502);
+      expect(outcome.headers["l5d-proxy-error"]).toMatch(
+        /^no service ap\.test: known are app\.test, .*; start it, or add it to/,
+      );
+      // Those are services; and nothing waited for it, which would have been for 3 s.
+      expect(outcome.headers["l5d-proxy-error"]).not.toContain(outside);
+      expect(performance.now() - before).toBeLessThan(2_000);
     },
   },
   {

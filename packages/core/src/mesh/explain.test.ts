@@ -131,6 +131,7 @@ describe("a question", () => {
 
   test.each([
     ["method=GET", "url is missing"],
+    ["method=http://a/&url=GET", 'method must be one such as GET, got "http://a/"; the URL comes after it'],
     ["url=a&header=nonsense", 'header must be name:value, got "nonsense"'],
   ])("that can't be understood is refused: %s", (question, message) => {
     expect(() => readQuestion(new URLSearchParams(question))).toThrow(message);

@@ -139,7 +139,11 @@ export function readQuestion(question: URLSearchParams): CallQuestion {
     if (colon < 1) throw new TypeError(`header must be name:value, got ${JSON.stringify(header)}`);
     headers.push(header.slice(0, colon).trim().toLowerCase(), header.slice(colon + 1).trim());
   }
-  return { method: question.get("method") ?? "GET", url, headers };
+  const method = question.get("method") ?? "GET";
+  // RFC 9110, section 5.6.2. A URL in its place is the usual mistake.
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
+    throw new TypeError(`method must be one such as GET, got ${JSON.stringify(method)}; the URL comes after it`);
+  return { method, url, headers };
 }
 
 /** A host and a port alone could be taken for a scheme. */

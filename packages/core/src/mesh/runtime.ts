@@ -138,7 +138,7 @@ export class MeshRuntime {
         metrics,
       },
       {
-        explainUnknown: () => explainUnknown(config, registry),
+        explainUnknown: (authority) => explainUnknown(config, registry, authority),
         isOutside: (authority, scheme) => isOutside(config, registry, authority, scheme),
       },
     );

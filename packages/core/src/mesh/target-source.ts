@@ -64,11 +64,13 @@ export function createTargetSource(parts: TargetSourceParts): TargetSource {
   };
 }
 
-/** What there is, for those who asked for something else. */
-export function explainUnknown(config: MeshConfig, registry: LocalRegistry | null): string {
+/** What there is, for those who asked for something else, and what to do. */
+export function explainUnknown(config: MeshConfig, registry: LocalRegistry | null, authority: string): string {
   const known = [...Object.keys(config.outbound.services), ...(registry?.authorities() ?? [])];
   const list = known.length > 0 ? `known are ${[...new Set(known)].sort().join(", ")}` : "no service is known";
-  return `${list}; ${registry === null ? "" : "start it, or "}add it to outbound.services`;
+  if (registry === null) return `${list}; add it to outbound.services`;
+  const outside = authority.includes(".") ? ", or to outbound.egress.allow if it is outside the mesh" : "";
+  return `${list}; start it, or add it to outbound.services${outside}`;
 }
 
 /**
@@ -85,6 +87,8 @@ export function isOutside(
   if (host === undefined) return false;
   if (isIP(host) !== 0 || isLocalhost(host)) return true;
   if (!host.includes(".")) return false;
+  // In development a workload of any name space may not have been started yet; services are called by http.
+  if (registry !== null && scheme === "http") return false;
   const spaceOf = (service: string) => {
     const known = outsideHost(service, scheme)?.host ?? "";
     return isIP(known) === 0 ? known.slice(known.indexOf(".") + 1) : "";
