@@ -66,7 +66,9 @@ for (const caller of meshedKinds) {
           expect((await client.send({ path: "/items/7" })).status).toBe(200);
           return (await asked("GET", "http://app.test/items/7")).lines.find((line) => line.startsWith("127.0.0.1:1 "));
         };
-        await expect.poll(ejected).toMatch(/^127\.0\.0\.1:1 ejected load [\d.]+ 0 in flight 1 of 1 failed$/);
+        await expect
+          .poll(ejected)
+          .toMatch(/^127\.0\.0\.1:1 ejected load [\d.]+ 0 in flight 1 of 1 failed never connected$/);
         const { status, lines } = await asked("get", "http://app.test/items/7");
         expect(status).toBe(0);
         expect(lines).toEqual([
@@ -96,7 +98,9 @@ for (const caller of meshedKinds) {
 
       test("what would fail is said, with what is known", async () => {
         const { status, lines } = await asked("GET", "http://ap.test/");
-        const problem = "problem no service ap.test: known are app.test; start it, or add it to outbound.services";
+        const remedy =
+          "start it, or add it to outbound.services, or to outbound.egress.allow if it is outside the mesh";
+        const problem = `problem no service ap.test: known are app.test; ${remedy}`;
         expect([status, lines[2]]).toEqual([1, problem]);
       });
     });

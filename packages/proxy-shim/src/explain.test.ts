@@ -105,8 +105,8 @@ repeated   what did not reach the endpoint (at once, free of budget), or was ref
            bodies up to 64 KiB only
 budget     100 retries now (10 a second, and one for 5 calls that need none)
 endpoints  2 of 2 available; zone a is preferred
-           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a
-           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2
+           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a            never connected
+           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2  never connected
 `);
   expect(status).toBe(0);
 });
@@ -148,8 +148,8 @@ attempts   1  at once
 repeated   never: retries are off
 backends   90 %  inventory.shop; 100 retries now
 endpoints  2 of 2 available; zone a is preferred
-           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a
-           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2
+           10.0.0.1:4143   available  load n  0 in flight  0 of 0 failed  zone a            never connected
+           10.0.0.12:4143  available  load n  0 in flight  0 of 0 failed  zone b  weight 2  never connected
            10 %  next.shop; 100 retries now
 endpoints  1 of 1 available; zone a is preferred
            10.0.0.3:80  available  load n  0 in flight  0 of 0 failed  plain
@@ -180,6 +180,6 @@ test("questions that can't be answered say why", async () => {
   const { port } = closed.address() as AddressInfo;
   closed.close();
   await expect(asked("GET", "http://a/", { admin: `127.0.0.1:${port}` })).rejects.toThrow(
-    `can't ask http://127.0.0.1:${port} (ECONNREFUSED); give the workload's admin port by --admin`,
+    `can't ask http://127.0.0.1:${port} (ECONNREFUSED); start the workload, or give its admin port by --admin`,
   );
 });

@@ -30,7 +30,7 @@ async function ask({ method, url, admin, header = [] }: ExplainOptions): Promise
     const { cause, message } = error as Error;
     const reason = cause as NodeJS.ErrnoException | undefined;
     const why = reason?.code ?? reason?.message ?? message;
-    throw new Error(`can't ask ${base} (${why}); give the workload's admin port by --admin`);
+    throw new Error(`can't ask ${base} (${why}); start the workload, or give its admin port by --admin`);
   }
   const text = await response.text();
   if (response.status !== 200) throw new Error(text.trim() || `${base} answers ${response.status}`);
@@ -144,7 +144,9 @@ function endpointTexts(target: NonNullable<Explanation["target"]>, zone: string 
     `${endpoint.failures} of ${endpoint.attempts} failed`,
     endpoint.zone === "" ? "" : `zone ${endpoint.zone}`,
     endpoint.weight === 1 ? "" : `weight ${endpoint.weight}`,
-    endpoint.identity === null && !target.outside ? "plain" : endpoint.wire,
+    endpoint.identity === null && !target.outside ? "plain" : endpoint.wire || "never connected",
+    // Said above where all have the same.
+    target.identity === null ? (endpoint.identity ?? "") : "",
   ]);
   const widths = table[0]!.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)));
   const rows = table.map((cells) =>
