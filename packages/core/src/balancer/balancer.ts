@@ -61,6 +61,8 @@ export class Balancer implements TimerOwner {
   readonly #parts: BalancerParts;
   /** All, by key: slowly changing, never touched by a request. */
   #endpoints = new Map<string, Endpoint>();
+  /** Updates so far. */
+  #round = 0;
   /** Those with a weight. */
   readonly #eligible: Endpoint[] = [];
   /** Those of them that are not ejected, and are in the own zone or in none that is known. */
@@ -173,34 +175,40 @@ export class Balancer implements TimerOwner {
     if (this.#closed) return;
     this.#resolved = true;
     this.#failure = null;
-    const next = new Map<string, Endpoint>();
+    const round = ++this.#round;
     let changed = false;
+    let present = 0;
     for (const address of addresses) {
       const key = endpointKey(address);
       const known = this.#endpoints.get(key);
-      if (next.has(key)) continue;
-      if (known !== undefined && sameEndpoint(known.address, address)) {
-        known.address = address;
+      if (known?.round === round) continue;
+      let endpoint = known;
+      if (endpoint !== undefined && sameEndpoint(endpoint.address, address)) {
+        endpoint.address = address;
         const weight = address.weight ?? 1;
-        if (known.weight !== weight) changed = true;
-        known.weight = weight;
+        if (endpoint.weight !== weight) changed = true;
+        endpoint.weight = weight;
         const far = this.#isFar(address);
-        if (far !== known.far) this.#leaveReady(known);
-        known.far = far;
-        next.set(key, known);
+        if (far !== endpoint.far) this.#leaveReady(endpoint);
+        endpoint.far = far;
       } else {
-        next.set(key, this.#create(key, address));
+        endpoint = this.#create(key, address);
+        this.#endpoints.set(key, endpoint);
+        if (known !== undefined) this.#remove(known);
         changed = true;
       }
+      endpoint.round = round;
+      present++;
+      this.#place(endpoint);
     }
-    const former = this.#endpoints;
-    this.#endpoints = next;
-    for (const [key, endpoint] of former) {
-      if (next.get(key) === endpoint) continue;
-      this.#remove(endpoint);
+    if (present < this.#endpoints.size) {
       changed = true;
+      for (const [key, endpoint] of this.#endpoints) {
+        if (endpoint.round === round) continue;
+        this.#endpoints.delete(key);
+        this.#remove(endpoint);
+      }
     }
-    for (const endpoint of next.values()) this.#place(endpoint);
     if (changed && this.config.hash !== null) {
       this.#ring =
         this.#eligible.length === 0 ? null : new HashRing([...this.#eligible], this.config.hash.maxLoad, this.#ring);

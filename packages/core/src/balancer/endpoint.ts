@@ -44,6 +44,8 @@ export class Endpoint {
   inFlight = 0;
   attempts = 0;
   failures = 0;
+  /** The balancer's own: the last update that it was in. */
+  round = 0;
   /** The balancer's own: it is known to be in another zone than this workload. */
   far = false;
   /** The balancer's own: where it is in the lists it is in, -1 for not there. */

@@ -15,6 +15,7 @@ export function endpointKey(address: EndpointAddress): string {
 /** Weight and zone may change under an endpoint; what its transport was made from may not. */
 export function sameEndpoint(a: EndpointAddress, b: EndpointAddress): boolean {
   if (a.identity !== b.identity) return false;
+  if (a.attributes === b.attributes) return true;
   const before = a.attributes ?? {};
   const after = b.attributes ?? {};
   const names = Object.keys(before);
