@@ -89,6 +89,14 @@ export class Replica {
     if (this.#app !== null && this.#app !== this.meshed) this.#app.signal(name);
   }
 
+  /** As a deployment ends it: the shim drains first. */
+  async stop(): Promise<void> {
+    for (const program of [this.meshed, this.#app]) {
+      program?.signal("SIGTERM");
+      await program?.exited;
+    }
+  }
+
   behave(behaviour: Behaviour): Promise<unknown> {
     return this.tell({ ...behaviour });
   }
