@@ -17,7 +17,7 @@ const { values: flags } = parseArgs({
     install: { type: "boolean", default: false },
   },
 });
-const maxWarmUps = 5;
+const maxWarmUps = 8;
 const rounds = flags.quick ? 1 : Number(flags.rounds);
 
 if (process.platform !== "linux" || availableParallelism() < 2) {
@@ -87,16 +87,18 @@ async function play(name, { windows, figures, stop, once = false }) {
   await stop();
 }
 
-/** Until it gets no better by a tenth: what V8 has not compiled yet costs several times as much. */
+/** Until two windows in a row are no better by a twentieth: what V8 has not compiled yet costs several times as much. */
 async function warmUp(run) {
-  let before = Number.POSITIVE_INFINITY;
-  for (let times = 0; times < maxWarmUps; times += 1) {
+  let best = Number.POSITIVE_INFINITY;
+  let flat = 0;
+  for (let times = 0; times < maxWarmUps && flat < 2; times += 1) {
     const cpuUs = await run().then(
       (result) => result.cpuUs,
-      () => before,
+      () => best,
     );
-    if (cpuUs === undefined || cpuUs > before * 0.9) return;
-    before = cpuUs;
+    if (cpuUs === undefined) return;
+    flat = cpuUs > best * 0.95 ? flat + 1 : 0;
+    best = Math.min(best, cpuUs);
   }
 }
 

@@ -37,7 +37,7 @@ export async function startShim({ options, file, inbound = true, announce = true
   const outbound = createOutboundPort(runtime);
   const listening = await runtime.listen(outbound, "127.0.0.1", config.outbound.port, "outbound.port");
 
-  const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300 }), {
+  const app = new EndpointClient(tcpConnect({ ...config.inbound.app, timeoutMs: 300, lent: true }), {
     protocol: config.inbound.appProtocol,
     // gRPC servers end connections whose clients send PINGs more often than every 5 minutes, and loopback needs none.
     http2: { keepAliveIntervalMs: 0 },

@@ -115,12 +115,13 @@ export class EndpointTransports {
 
   #connectTo(address: EndpointAddress, timeoutMs: number): Connect {
     const { host, port, identity } = address;
-    if (identity === null) return tcpConnect({ host, port, timeoutMs });
+    if (identity === null) return tcpConnect({ host, port, timeoutMs, lent: true });
     const expected = SpiffeId.parse(identity);
     return tlsConnect({
       host,
       port,
       timeoutMs,
+      lent: true,
       tls: () => {
         const snapshot = this.#identity.current;
         if (snapshot === null) throw new Error("this workload has no identity yet");

@@ -1,7 +1,8 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { type ExchangeError, isExchangeError } from "../exchange-error.js";
+import { LentReads } from "../lent-reads.js";
 import { connectError, connectTimeoutError, tlsOptionsError } from "./node-error.js";
 
 /**
@@ -21,6 +22,8 @@ export interface TcpConnectOptions {
   timeoutMs: number;
   /** Idle time before TCP keep-alive probes, 0 for none. @defaultValue 10000 (as linkerd's chart) */
   keepAliveMs?: number;
+  /** Reads past the socket's stream: for sockets that only an `EndpointClient` reads. @defaultValue false */
+  lent?: boolean;
 }
 
 export interface TlsConnectOptions extends TcpConnectOptions {
@@ -43,7 +46,7 @@ export function tcpConnect(options: TcpConnectOptions): Connect {
   return (callback) => {
     const attempt = new Attempt(options, callback);
     attempt.watch(
-      () => connectTcp({ host, port }),
+      (onread) => connectTcp({ host, port, ...onread }),
       "connect",
       () => attempt.succeed(Number.POSITIVE_INFINITY),
     );
@@ -68,7 +71,7 @@ export function tlsConnect(options: TlsConnectOptions): Connect {
     // Not spread into options of our own: `session: undefined` isn't the same as no session to every version of Node.
     const { session: _, ...rest } = given;
     attempt.watch(
-      () => connectTls({ servername, ...rest, host, port }),
+      (onread) => connectTls({ servername, ...rest, host, port, ...onread }),
       "secureConnect",
       (socket) => {
         try {
@@ -91,6 +94,7 @@ class Attempt {
   readonly #callback: Parameters<Connect>[0];
   readonly #timer: NodeJS.Timeout;
   readonly #keepAliveMs: number;
+  readonly #reads: LentReads | null;
   #socket: Socket | null = null;
   #over = false;
 
@@ -98,19 +102,25 @@ class Attempt {
     this.target = `${options.host}:${options.port}`;
     this.#callback = callback;
     this.#keepAliveMs = options.keepAliveMs ?? defaultKeepAliveMs;
+    this.#reads = options.lent === true ? new LentReads() : null;
     this.#timer = setTimeout(() => this.fail(connectTimeoutError(this.target, options.timeoutMs)), options.timeoutMs);
   }
 
-  watch(open: () => Socket, ready: "connect" | "secureConnect", onReady: (socket: Socket) => void): void {
+  watch(
+    open: (onread: { onread?: OnReadOpts }) => Socket,
+    ready: "connect" | "secureConnect",
+    onReady: (socket: Socket) => void,
+  ): void {
     let socket: Socket;
     try {
-      socket = open();
+      socket = open(this.#reads === null ? {} : { onread: this.#reads.onread });
     } catch (error) {
       // Bad PEM, a port out of range: Node throws these synchronously.
       this.fail(tlsOptionsError(error, this.target));
       return;
     }
     this.#socket = socket;
+    this.#reads?.bind(socket);
     // Set here, since `tls.connect` ignores the options of the same names.
     socket.setNoDelay(true);
     if (this.#keepAliveMs > 0) socket.setKeepAlive(true, this.#keepAliveMs);

@@ -54,6 +54,7 @@ describe.runIf(hasOpenssl)("EndpointClient over mutual TLS", () => {
       host: "127.0.0.1",
       port,
       timeoutMs: 5_000,
+      lent: true,
       tls: () => ({ ...clientSvid(), ca: authority.cert, checkServerIdentity: () => undefined }),
     });
     const client = new EndpointClient(connect, {

@@ -28,7 +28,7 @@ async function serve(service: ScriptedService, options: Partial<HttpServerOption
   const server = new HttpServer({ service, restoreHttp1: () => true, ...options });
   cleanups.push(() => server.destroy());
   const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
-  return { server, port, connect: tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1_000 }) };
+  return { server, port, connect: tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1_000, lent: true }) };
 }
 
 function clientOf(connect: Connect, options: Partial<EndpointClientOptions> = {}): EndpointClient {
@@ -161,7 +161,7 @@ describe.each(["h2", "h1"] as const)("%s", (protocol) => {
     cleanups.push(() => silent.close());
     const never: Connect = () => () => {};
     const { port } = silent.address() as { port: number };
-    const connect = protocol === "h2" ? tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1_000 }) : never;
+    const connect = protocol === "h2" ? tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1_000, lent: true }) : never;
     const client = clientOf(connect, { protocol, connectTimeoutMs: 40 });
     const sink = await send(client).done;
     expect(sink.error).toMatchObject({ code: "SELVAGE_ERR_CONNECT_TIMEOUT", progress: "unsent", status: 504 });

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Exchange, HeaderList, Service, Sink } from "../exchange.js";
 import { type ExchangeError, transportError } from "../exchange-error.js";
+import { readSocket } from "../lent-reads.js";
 import { chunkedBody, lengthBody, noBody, rawBody, responseFraming } from "./body-framing.js";
 import { ClientExchange, type ClientExchangeOwner } from "./client-exchange.js";
 import { FieldWriter } from "./field-writer.js";
@@ -70,7 +71,7 @@ export class ClientConnection implements Service, ReaderListener, OutputListener
     });
     socket.on("end", () => this.#onEnd());
     socket.on("close", () => this.#lost("the connection closed"));
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    this.#reader.lent = readSocket(socket, (chunk) => this.#onData(chunk));
     socket.resume();
     if (socket.destroyed) process.nextTick(() => this.#lost("the connection closed"));
   }

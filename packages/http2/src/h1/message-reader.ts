@@ -1,4 +1,5 @@
 import type { HeaderList } from "../exchange.js";
+import { ownedCopy } from "../lent-reads.js";
 import { ChunkedDecoder } from "./chunked-decoder.js";
 import { FieldBlock } from "./field-block.js";
 import { HeadBuffer } from "./head-buffer.js";
@@ -38,6 +39,8 @@ export class MessageReader<Line extends StartLine> {
   readonly fields: FieldBlock;
   /** While set, nothing is read. What comes is held. */
   paused = false;
+  /** What it is fed is overwritten afterwards: what has to stay is copied. */
+  lent = false;
   readonly #parser: HeadParser<Line>;
   readonly #listener: ReaderListener;
   readonly #limits: Http1Limits;
@@ -93,6 +96,12 @@ export class MessageReader<Line extends StartLine> {
       this.#at = 0;
     }
     this.run();
+    if (this.lent && this.#chunk === chunk) this.#hold(chunk);
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#chunk = ownedCopy(chunk, this.#at, chunk.length);
+    this.#at = 0;
   }
 
   /** Reads what is held, as far as it may. Called from within, it does nothing: the reading that is under way goes on. */
@@ -156,7 +165,7 @@ export class MessageReader<Line extends StartLine> {
       case rawStage: {
         const at = this.#at;
         this.#drop();
-        this.#listener.onBodyData(at === 0 ? chunk : chunk.subarray(at));
+        this.#listener.onBodyData(this.#part(chunk, at, chunk.length));
         return true;
       }
       case deadStage:
@@ -245,7 +254,13 @@ export class MessageReader<Line extends StartLine> {
     const at = this.#at;
     const end = Math.min(chunk.length, at + wanted);
     this.#advance(chunk, end);
-    return at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
+    return this.#part(chunk, at, end);
+  }
+
+  /** A part of a chunk as whoever takes it may keep it. */
+  #part(chunk: Buffer, start: number, end: number): Buffer {
+    if (this.lent) return ownedCopy(chunk, start, end);
+    return start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
   }
 
   #bodyDone(trailers: HeaderList | null): void {

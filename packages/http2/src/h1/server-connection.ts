@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Connection, Exchange, HeaderList, Service } from "../exchange.js";
+import { readSocket } from "../lent-reads.js";
 import { lengthBody, noBody, requestFraming } from "./body-framing.js";
 import { FieldWriter } from "./field-writer.js";
 import type { Http1Config } from "./limits.js";
@@ -73,7 +74,7 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     socket.on("error", ignore);
     socket.on("end", () => this.#onEnd());
     socket.on("close", () => this.#onClose());
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    this.#reader.lent = readSocket(socket, (chunk) => this.#onData(chunk));
     socket.resume();
     if (socket.destroyed) process.nextTick(() => this.#onClose());
   }

@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ExchangeError, transportError } from "../exchange-error.js";
+import { readSocket } from "../lent-reads.js";
 import { FloodBudget, spent } from "./flood-budget.js";
 import { errorCode, errorCodeName } from "./frame.js";
 import { KeepAlive, keepAlivePing } from "./keep-alive.js";
@@ -29,6 +30,8 @@ export abstract class SessionLife implements OutputOwner {
   readonly sender: Sender;
   readonly streams = new StreamTable<Stream>();
   readonly budget = new FloodBudget();
+  /** What is read is overwritten by the next read: bodies are copied. */
+  readonly lent: boolean;
   clockMs = 0;
   /** Takes no new streams. */
   draining = false;
@@ -61,7 +64,7 @@ export abstract class SessionLife implements OutputOwner {
     this.#lastTick = config.now();
     this.#timer = config.ticker.set(() => this.#tick(), tickMs);
     if (socket instanceof Socket) socket.setNoDelay(true);
-    socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    this.lent = readSocket(socket, (chunk) => this.#read(chunk));
     socket.on("end", () => this.#onSocketEnd(null));
     socket.on("error", (error: Error) => this.#onSocketEnd(error));
     socket.on("close", () => this.#onSocketClose());

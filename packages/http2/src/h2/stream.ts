@@ -1,5 +1,6 @@
 import type { HeaderList } from "../exchange.js";
 import type { ExchangeError } from "../exchange-error.js";
+import { ownedCopy } from "../lent-reads.js";
 import { errorCode } from "./frame.js";
 import type { Session } from "./session.js";
 
@@ -201,7 +202,7 @@ export abstract class Stream {
       this.#held ??= [];
       if (bytes < copyBelowBytes || bytes * copyBelowPart < buffer.length) this.#holdCopy(buffer, start, end);
       else {
-        this.#held.push(buffer.subarray(start, end));
+        this.#held.push(this.#piece(buffer, start, end));
         this.#slab = null;
       }
       this.#heldBytes += bytes;
@@ -209,10 +210,16 @@ export abstract class Stream {
       return;
     }
     this.#delivering = true;
-    this.onBody(bytes === buffer.length ? buffer : buffer.subarray(start, end));
+    this.onBody(this.#piece(buffer, start, end));
     this.#delivering = false;
     this.consumed(bytes);
     if (this.#heldBytes > 0) this.#deliver();
+  }
+
+  /** A piece as whoever takes it may keep it. */
+  #piece(buffer: Buffer, start: number, end: number): Buffer {
+    if (this.session.lent) return ownedCopy(buffer, start, end);
+    return end - start === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
   /**

@@ -23,7 +23,7 @@ export type ConnectionStage = "detect" | "handshake" | "http" | "opaque" | "clos
 
 /** A connection of an `HttpServer`, from accept to close: passive, driven by the acceptor. Links of an intrusive list. */
 export class AcceptedConnection implements Connection {
-  readonly raw: Socket | ServedTunnel;
+  raw: Socket | ServedTunnel;
   socket: Duplex;
   readonly remoteAddress: string;
   readonly remotePort: number;

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { ServerConnection } from "../h1/server-connection.js";
 import { ServerSession } from "../h2/server-session.js";
+import { lendReads } from "../lent-reads.js";
 import { AcceptedConnection } from "./accepted-connection.js";
 import { type AlpnOffer, readAlpnOffer } from "./client-hello.js";
 import type { ConnectionReaper } from "./connection-reaper.js";
@@ -169,6 +170,7 @@ export class Acceptor {
       return;
     }
     c.stage = "http";
+    if (!c.encrypted) this.#lendReads(c);
     const listener = { onClosed: () => this.#parsed(c) };
     const parser =
       c.protocol === "http/1"
@@ -177,6 +179,16 @@ export class Acceptor {
     c.parser = parser;
     if (c.draining) parser.drain();
     else if (this.draining) c.drain();
+  }
+
+  /** From here on only a parser reads it. */
+  #lendReads(c: AcceptedConnection): void {
+    const lent = lendReads(c.socket);
+    if (lent === null) return;
+    lent.on("error", ignore);
+    lent.once("close", () => this.#gone(c));
+    c.raw = lent;
+    c.socket = lent;
   }
 
   #admit(c: AcceptedConnection): boolean {
