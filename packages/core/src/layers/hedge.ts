@@ -24,8 +24,8 @@ export interface HedgeParts {
 // Says nothing about the endpoint: failure accrual doesn't count it. Its latency counts as far as it is known.
 const lost = transportError("SELVAGE_ERR_ABORTED", "an attempt beside this one was used", "local");
 /**
- * Counts like a timeout: else who never answers would never be ejected, since its attempts are cancelled before they fail. (Envoy
- * counts each attempt that is hedged so. That is much for a delay that one in twenty healthy answers needs.)
+ * Counts like a timeout: else who never answers would never be ejected, since its attempts are cancelled before they fail. Not all
+ * that lose count: a delay that one in twenty healthy answers needs is passed by many of them.
  */
 const overdue = meshError(
   "SELVAGE_ERR_PER_TRY_TIMEOUT",
