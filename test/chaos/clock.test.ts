@@ -1,7 +1,5 @@
 import { setTimeout as later } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
-import { Authority, trustDomain } from "../conformance/authority.js";
-import type { Caller } from "./caller.js";
 import { failureCounts } from "./load.js";
 import { MeshedCell, pureCellNames } from "./meshed-cell.js";
 import type { Replica } from "./replica-process.js";
@@ -9,12 +7,7 @@ import { record, successOf } from "./results.js";
 import { WallClock } from "./wall-clock.js";
 
 let cell: MeshedCell | null = null;
-let authority: Authority | null = null;
-afterEach(async () => {
-  await cell?.close();
-  await authority?.kill();
-  authority = null;
-});
+afterEach(() => cell?.close());
 
 const hour = 3600;
 const none: Readonly<Record<string, string>> = {};
@@ -138,54 +131,4 @@ describe.each(pureCellNames)("%s", (name) => {
     // It is well again by itself.
     expect(totalMs - lastFailure).toBeGreaterThan(1_000);
   });
-
-  test.for([+hour, -hour])(
-    "the identity service's clock jumps by %i s, and back within a life",
-    async (by, context) => {
-      cell = await MeshedCell.start(name);
-      const clock = WallClock.create(cell.stateDir, "identity");
-      if (clock === null) return context.skip("libfaketime isn't installed");
-      authority = await Authority.start(cell.stateDir, "40s", clock.env);
-      const env = async (workload: string) => {
-        await authority!.jwt(workload);
-        const { address, token, bundle } = authority!.sourceOf(workload);
-        return {
-          SELVAGE_WORKLOAD_TRUST_DOMAIN: trustDomain,
-          SELVAGE_WORKLOAD_NAMESPACE: "test",
-          SELVAGE_IDENTITY_SOURCE: "ca",
-          SELVAGE_IDENTITY_ADDRESS: address,
-          SELVAGE_IDENTITY_TOKEN: token,
-          SELVAGE_IDENTITY_BUNDLE: bundle,
-        };
-      };
-      await cell.start(2, { env: await env("app") });
-      const caller: Caller = await cell.caller({ env: await env("caller"), authority: "app.test" });
-      const perSecond = await caller.calmRate(200);
-      const load = caller.drive(perSecond, 60);
-      await later(6_000);
-      clock.jumpTo(by);
-      const before = authority.issuedTo("caller");
-      await later(12_000);
-      const meanwhile = authority.issuedTo("caller") - before;
-      clock.jumpTo(0);
-      await later(22_000);
-      caller.stop();
-      const report = await load;
-      record(`clock, identity service ${shown(by)}, ${name}`, {
-        offered: `${perSecond}/s, half of them POST; certificates for 40 s; the service's clock is wrong for 12 s`,
-        requests: report.sent,
-        failed: report.failed,
-        failures: failureCounts(report.failures),
-        success: successOf(report),
-        certificates: { meanwhile, inAll: authority.issuedTo("caller") },
-        processedTwice: cell.processedTwice().length,
-        p99Ms: report.p99Ms,
-      });
-      expect(failureCounts(report.failures)).toEqual({});
-      expect(cell.processedTwice()).toEqual([]);
-      // It was asked while its clock was wrong, and the answer was of no use; connections outlived the first certificate.
-      expect(meanwhile).toBeGreaterThan(0);
-      expect(authority.issuedTo("caller")).toBeGreaterThan(before + meanwhile);
-    },
-  );
 });

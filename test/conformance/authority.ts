@@ -15,28 +15,18 @@ export const serviceId = (name: string) => `spiffe://${trustDomain}/ns/test/sa/$
 export class Authority {
   readonly directory: string;
   readonly #ports: { readonly service: number; readonly admin: number };
-  readonly #env: Readonly<Record<string, string>>;
   readonly #keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
   #running: Program | null = null;
 
-  private constructor(
-    directory: string,
-    ports: { readonly service: number; readonly admin: number },
-    env: Readonly<Record<string, string>>,
-  ) {
+  private constructor(directory: string, ports: { readonly service: number; readonly admin: number }) {
     this.directory = directory;
-    this.#env = env;
     this.#ports = ports;
   }
 
-  /** `directory` has none yet; `lifetime` is that of leaves; `env` is the service's. */
-  static async start(
-    directory: string,
-    lifetime: string,
-    env: Readonly<Record<string, string>> = {},
-  ): Promise<Authority> {
+  /** `directory` is an empty one; `lifetime` is that of leaves. */
+  static async start(directory: string, lifetime: string): Promise<Authority> {
     await bundle();
-    const authority = new Authority(directory, { service: await freePort(), admin: await freePort() }, env);
+    const authority = new Authority(directory, { service: await freePort(), admin: await freePort() });
     const path = (name: string) => join(directory, name);
     await initAuthority({ directory: path("authority"), trustDomain });
     const jwk = authority.#keys.publicKey.export({ format: "jwk" });
@@ -65,8 +55,7 @@ export class Authority {
   }
 
   async serve(): Promise<void> {
-    const args = ["identity", "serve", "--config", join(this.directory, "serve.yaml")];
-    this.#running = new Program("selvage", args, this.#env);
+    this.#running = new Program("selvage", ["identity", "serve", "--config", join(this.directory, "serve.yaml")]);
     await this.#running.written(/serves on port/);
   }
 
