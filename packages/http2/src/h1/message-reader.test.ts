@@ -14,36 +14,61 @@ const { limits } = resolveHttp1({
   maxFields: 20,
 });
 
-/** Reads all of `pieces` and says what it saw, in a form that doesn't depend on how data was cut. */
+/**
+ * Reads all of `pieces` and says what it saw, in a form that doesn't depend on how data was cut. Once as they are, and once lent: overwritten as
+ * soon as they were fed.
+ */
 function readRequests(...pieces: (string | Buffer)[]): string[] {
-  const seen: string[] = [];
-  let body = "";
+  const seen = readPieces(pieces, false);
+  expect(readPieces(pieces, true)).toEqual(seen);
+  return seen;
+}
+
+function readPieces(pieces: readonly (string | Buffer)[], lent: boolean): string[] {
+  const seen: (() => string)[] = [];
+  let body: Buffer[] = [];
   const line = new RequestLine(limits);
   const reader: MessageReader<RequestLine> = new MessageReader(line, limits, limits.maxLeadingLines, {
     onMessageHead() {
       const { fields } = reader;
-      seen.push(
-        `${line.method} ${line.authority ?? fields.host} ${line.path} ${line.version} ${fields.headers.join("|")}`,
-      );
+      const { method, path, version } = line;
+      const text = `${method} ${line.authority ?? fields.host} ${path} ${version} ${fields.headers.join("|")}`;
+      seen.push(() => text);
       const framing = requestFraming(fields);
       if (framing === lengthBody) reader.expectLength(fields.contentLength);
       else if (framing === chunkedBody) reader.expectChunked();
       else reader.expectHead();
+      // Whoever takes a message may want the rest of what came with it later.
+      if (lent && framing !== lengthBody) reader.paused = true;
     },
     onBodyData(chunk: Buffer) {
-      body += chunk.toString("latin1");
+      body.push(chunk);
     },
     onBodyEnd(trailers: HeaderList | null) {
-      seen.push(`body ${body}${trailers === null ? "" : ` trailers ${trailers.join("|")}`}`);
-      body = "";
+      const chunks = body;
+      body = [];
+      seen.push(() => {
+        const end = trailers === null ? "" : ` trailers ${trailers.join("|")}`;
+        return `body ${Buffer.concat(chunks).toString("latin1")}${end}`;
+      });
       reader.expectHead();
     },
     onRefused(violation: Violation) {
-      seen.push(violation.reason);
+      seen.push(() => violation.reason);
     },
   });
-  for (const piece of pieces) reader.feed(Buffer.from(piece as string, "latin1"));
-  return seen;
+  reader.lent = lent;
+  for (const piece of pieces) {
+    const chunk = Buffer.from(piece as string, "latin1");
+    reader.feed(chunk);
+    if (!lent) continue;
+    chunk.fill("!");
+    while (reader.paused) {
+      reader.paused = false;
+      reader.run();
+    }
+  }
+  return seen.map((text) => text());
 }
 
 function readResponse(text: string): string {
