@@ -172,7 +172,9 @@ function unary(
 async function overSockets(exit: Service): Promise<Service> {
   const server = new HttpServer({ service: exit });
   const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
-  const client = new EndpointClient(tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1000, lent: true }), { protocol: "h2" });
+  const client = new EndpointClient(tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1000, lent: true }), {
+    protocol: "h2",
+  });
   cleanups.push(() => {
     client.destroy();
     server.destroy();

@@ -72,7 +72,9 @@ beforeAll(async () => {
   web.listen(0, "127.0.0.1");
   await once(web, "listening");
   const { port } = web.address() as AddressInfo;
-  const direct = new EndpointClient(tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1000, lent: true }), { protocol: "h1" });
+  const direct = new EndpointClient(tcpConnect({ host: "127.0.0.1", port, timeoutMs: 1000, lent: true }), {
+    protocol: "h1",
+  });
   services["over HTTP/1"] = direct;
   const hop = new HttpServer({ service: new Forward(direct), restoreHttp1: () => true });
   const { port: hopPort } = await hop.listen({ port: 0, host: "127.0.0.1" });
