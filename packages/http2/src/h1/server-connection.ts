@@ -71,7 +71,7 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     ticker.add(this);
     // What becomes of a client that ends its half is decided here, and a response that is under way gets out.
     socket.allowHalfOpen = true;
-    socket.on("error", ignore);
+    socket.on("error", () => {});
     socket.on("end", () => this.#onEnd());
     socket.on("close", () => this.#onClose());
     this.#reader.lent = readSocket(socket, (chunk) => this.#onData(chunk));
@@ -397,5 +397,3 @@ export class ServerConnection implements ReaderListener, OutputListener, ServerE
     }
   }
 }
-
-function ignore(): void {}
