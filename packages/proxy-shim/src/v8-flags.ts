@@ -11,6 +11,10 @@ setFlagsFromString("--semi-space-growth-factor=1");
 // So little survives that one thread collects it in a tenth of a millisecond; waiting for others to be scheduled took ten.
 setFlagsFromString("--no-parallel-scavenge");
 setFlagsFromString("--no-concurrent-array-buffer-sweeping");
-// What a start does it does once. Compiling it well is for nothing, and brings in the compiler: 4 MiB.
-setFlagsFromString("--no-opt");
-setTimeout(() => setFlagsFromString("--opt"), 1_000).unref();
+// What a start does it does once. Compiling it well is for nothing, and brings in the compiler: 4 MiB. Where Maglev is on by default it has to
+// go along: what it compiles while there is nothing above it is never compiled again.
+const compilers = Number.parseInt(process.versions.node, 10) >= 24 ? ["maglev", "opt"] : ["opt"];
+for (const compiler of compilers) setFlagsFromString(`--no-${compiler}`);
+setTimeout(() => {
+  for (const compiler of compilers) setFlagsFromString(`--${compiler}`);
+}, 1_000).unref();
