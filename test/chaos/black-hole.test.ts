@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { failureCounts } from "./load.js";
-import { listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import { record, successOf } from "./results.js";
 
 let cell: MeshedCell | null = null;
@@ -57,7 +57,7 @@ async function blackHole(): Promise<number | null> {
   return null;
 }
 
-describe.each(pureCellNames)("%s", (name) => {
+describe.each(cellNames)("%s", (name) => {
   test.each([
     ["a replica accepts connections and says nothing", silentPort],
     ["a replica answers no SYN", blackHole],

@@ -1,7 +1,7 @@
 import { setTimeout as later } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { failureCounts } from "./load.js";
-import { MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { type CellName, cellNames, MeshedCell } from "./meshed-cell.js";
 import type { Replica } from "./replica-process.js";
 import { record, successOf } from "./results.js";
 import { WallClock } from "./wall-clock.js";
@@ -39,7 +39,7 @@ interface Clocks {
 }
 
 /** `null`: libfaketime isn't installed. */
-async function begin(name: (typeof pureCellNames)[number], who: Who): Promise<Clocks | null> {
+async function begin(name: CellName, who: Who): Promise<Clocks | null> {
   cell = await MeshedCell.start(name);
   const clock = WallClock.create(cell.stateDir, who);
   const past = WallClock.create(cell.stateDir, "past");
@@ -61,7 +61,7 @@ async function replace(old: Replica, env: Readonly<Record<string, string>>): Pro
   return fresh;
 }
 
-describe.each(pureCellNames)("%s", (name) => {
+describe.each(cellNames)("%s", (name) => {
   test.for(jumps)("the clock of %s jumps by %i s and back; a replica is replaced: it is %s", async (jump, context) => {
     const [who, by, fate] = jump;
     const clocks = await begin(name, who);

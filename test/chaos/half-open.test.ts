@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type Failure, failureCounts, type LoadSummary } from "./load.js";
-import { listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import { Relay } from "./relay.js";
 import { record, successOf } from "./results.js";
 import { VanishingHost } from "./vanishing-host.js";
@@ -35,7 +35,7 @@ function seen(report: LoadSummary, twice: readonly string[]) {
   };
 }
 
-describe.each(pureCellNames)("half-open TCP, %s", (name) => {
+describe.each(cellNames)("half-open TCP, %s", (name) => {
   test("a replica's connections stay open and nothing passes any more", async () => {
     cell = await MeshedCell.start(name);
     const replicas = await cell.start(3);
@@ -111,7 +111,7 @@ describe.each(pureCellNames)("half-open TCP, %s", (name) => {
   });
 });
 
-test.each(pureCellNames)("reset storm: every connection to one replica is reset again and again, %s", async (name) => {
+test.each(cellNames)("reset storm: every connection to one replica is reset again and again, %s", async (name) => {
   cell = await MeshedCell.start(name);
   const replicas = await cell.start(3);
   relay = await Relay.before(replicas[0]!);

@@ -1,12 +1,12 @@
 import { afterEach, expect, test } from "vitest";
 import { failureCounts } from "./load.js";
-import { MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { cellNames, MeshedCell } from "./meshed-cell.js";
 import { record, successOf } from "./results.js";
 
 let cell: MeshedCell | null = null;
 afterEach(() => cell?.close());
 
-test.each(pureCellNames)(
+test.each(cellNames)(
   "kill -9: safe requests don't notice, and nothing is processed twice that may not be, %s",
   async (name) => {
     cell = await MeshedCell.start(name);

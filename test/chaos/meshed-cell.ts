@@ -12,8 +12,6 @@ export type Kind = "sdk" | "shim";
 /** Who calls whom, each with the library or behind a shim. */
 export const cellNames = ["sdk→sdk", "sdk→shim", "shim→sdk", "shim→shim"] as const;
 export type CellName = (typeof cellNames)[number];
-/** Both ends alike, for what takes too long in each of the four. */
-export const pureCellNames = ["sdk→sdk", "shim→shim"] as const;
 
 export interface CallerOptions extends Surroundings {
   readonly protocol?: Protocol;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { failureCounts } from "./load.js";
-import { listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import type { Behaviour } from "./replica.js";
 import type { Replica } from "./replica-process.js";
 import { record, successOf } from "./results.js";
@@ -15,7 +15,7 @@ async function processed(replicas: readonly Replica[]): Promise<number> {
   return counts.reduce((sum, one) => sum + one, 0);
 }
 
-describe.each(pureCellNames)("retries in an outage, %s", (name) => {
+describe.each(cellNames)("retries in an outage, %s", (name) => {
   const seconds = 5;
 
   test.each<[string, (Behaviour | null)[]]>([
@@ -45,7 +45,7 @@ describe.each(pureCellNames)("retries in an outage, %s", (name) => {
   });
 });
 
-test.each(pureCellNames)("one app of three resets every connection, %s", async (name) => {
+test.each(cellNames)("one app of three resets every connection, %s", async (name) => {
   cell = await MeshedCell.start(name);
   const replicas = await cell.start(3);
   const caller = await cell.caller({ authority, outbound: { services: { [authority]: listed(replicas) } } });

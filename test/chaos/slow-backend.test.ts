@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { calmRate, capacity, drive, type LoadReport } from "./load.js";
+import { calmRate, capacity, drive, failureCounts, type LoadReport } from "./load.js";
+import { cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import { leastLoaded, PickerMesh, roundRobin } from "./picker-mesh.js";
 import { bundle, endPrograms, Program } from "./program.js";
 import type { Serving } from "./replica.js";
@@ -66,4 +67,40 @@ test(
     }
   },
   60_000 + seconds * 2_000,
+);
+
+test.each(cellNames)(
+  "one replica of 11 answers in 2 s, and requests have 1 s, %s",
+  async (name) => {
+    const cell = await MeshedCell.start(name);
+    try {
+      const replicas = await cell.start(11);
+      const services = { "app.test": { ...listed(replicas), timeout: "1s", retry: { limit: 0 } } };
+      const caller = await cell.caller({ authority: "app.test", safeOnly: true, outbound: { services } });
+      const perSecond = await caller.calmRate(1_000);
+      // Connections are open, latencies known and the programs warm when the one gets slow.
+      await caller.drive(perSecond, 4);
+      const slow = replicas[0]!;
+      await slow.behave({ delayMs: 2_000 });
+      const before = await slow.requests();
+      const report = await caller.drive(perSecond, seconds);
+      const toTheSlowOne = (await slow.requests()) - before;
+      record(`slow replica, ${name}`, {
+        offered: `${perSecond}/s GETs for ${seconds} s; one replica of 11 in 2 s, the others in 5 ms; timeout 1 s, no retries`,
+        requests: report.sent,
+        failed: report.failed,
+        failures: failureCounts(report.failures),
+        success: successOf(report),
+        toTheSlowOne,
+        p50Ms: report.p50Ms,
+        p99Ms: report.p99Ms,
+      });
+      expect(toTheSlowOne).toBeGreaterThan(0);
+      // Round robin loses one of 11.
+      expect(1 - report.failed / report.sent).toBeGreaterThan(0.99);
+    } finally {
+      await cell.close();
+    }
+  },
+  90_000 + seconds * 2_000,
 );

@@ -1,7 +1,7 @@
 import type { MeshOptions } from "@selvage/core";
 import { afterEach, describe, expect, test } from "vitest";
 import { Memory } from "./memory.js";
-import { type CellName, listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { type CellName, cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import { Program } from "./program.js";
 import type { Received } from "./receiver.js";
 import { freePort, type Replica } from "./replica-process.js";
@@ -48,7 +48,7 @@ async function upload(
   return { ...result, grownMiB, received: received.flat() };
 }
 
-describe.each(pureCellNames)("a large upload goes through a retrying route in bounded memory, %s", (name) => {
+describe.each(cellNames)("a large upload goes through a retrying route in bounded memory, %s", (name) => {
   const most = 96;
 
   test("one replica refuses connections, the other reads with a rest", async () => {

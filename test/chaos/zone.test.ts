@@ -1,7 +1,7 @@
 import { setTimeout as later } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { failureCounts } from "./load.js";
-import { listed, MeshedCell, pureCellNames } from "./meshed-cell.js";
+import { cellNames, listed, MeshedCell } from "./meshed-cell.js";
 import { freePort, type Replica } from "./replica-process.js";
 import { percent, record, successOf } from "./results.js";
 
@@ -13,7 +13,7 @@ const limits = { timeout: "3s", retry: { limit: 2, perTryTimeout: "700ms" } };
 /** A failure counts as a latency of 5 s, which is forgotten so slowly; with the default of 10 s it takes five times as long. */
 const decay = "2s";
 
-describe.each(pureCellNames)("%s", (name) => {
+describe.each(cellNames)("%s", (name) => {
   test.each(["killed", "frozen"] as const)("the caller's own zone is %s, and comes back", async (how) => {
     cell = await MeshedCell.start(name);
     const ports = [await freePort(), await freePort()];
