@@ -1,8 +1,10 @@
-// One replica of the inventory: Fastify on the mesh's server. It can be told to fail a share of its requests, and to die.
+// One replica of the inventory: Fastify on the mesh's server. It can be told to take its time, to fail a share of its requests, and to die.
+import { setTimeout as wait } from "node:timers/promises";
 import { createMesh } from "@selvage/core";
 import Fastify from "fastify";
 
 const failShare = Number(process.env.FAIL_SHARE ?? 0);
+const answerMs = Number(process.env.ANSWER_MS ?? 0);
 const mesh = await createMesh({
   workload: { name: "inventory", namespace: "shop" },
   inbound: {
@@ -29,6 +31,7 @@ app.get("/items/:id", async (request, reply) => {
   // Every third one, when the share is a third: failing evenly keeps the demo's figures steady.
   if (Math.floor(served * failShare) > Math.floor((served - 1) * failShare))
     return reply.code(503).send({ error: "out of order" });
+  if (answerMs > 0) await wait(answerMs);
   return { id: request.params.id, stock: 10 + (Number(request.params.id) % 7) };
 });
 await app.listen({ port: 0, host: "127.0.0.1" });
