@@ -131,10 +131,13 @@ describe("shim-python", () => {
       };
       const args = ["selvage", "run", "--config", "selvage.yaml", "--app", String(app), "--", "python3", "app.py"];
       const shim = workspace.start("npx", args, { cwd: directory("shim-python"), env });
-      expect(await ask("http://python-app/who")).toEqual({
-        status: 200,
-        body: `${JSON.stringify({ path: "/who", caller: somebody }).replaceAll(/([:,])"/g, '$1 "')}\n`,
-      });
+      // Until the program listens its name is unknown, which is said at once.
+      await expect
+        .poll(() => ask("http://python-app/who"), { timeout: 20_000, interval: 100 })
+        .toEqual({
+          status: 200,
+          body: `${JSON.stringify({ path: "/who", caller: somebody }).replaceAll(/([:,])"/g, '$1 "')}\n`,
+        });
       expect(JSON.parse((await ask("http://python-app/via-mesh")).body)).toEqual({
         path: "/via-mesh",
         caller: somebody,
