@@ -59,9 +59,10 @@ describe.each(pages)("%s", (path) => {
     // What a block that didn't run would have made or started is missed by those after it.
     if (block.language === "sh") lacks ??= missing.find((command) => words.includes(command));
     const without = block.language === "sh" ? lacks : missing.find((command) => words.includes(command));
-    if (block.directive.startsWith("skip")) console.info(`skipped: ${path} ${name}: ${block.directive}`);
-    if (block.directive.startsWith("skip")) test.skip(`${name}: ${block.directive}`, () => {});
-    else if (without !== undefined) test.skip(`${name}: no ${without} here`, () => {});
+    if (block.directive.startsWith("skip")) {
+      console.info(`skipped: ${path} ${name}: ${block.directive}`);
+      test.skip(`${name}: ${block.directive}`, () => {});
+    } else if (without !== undefined) test.skip(`${name}: no ${without} here`, () => {});
     else test(name, { timeout: 2 * patienceMs }, () => page.check(block));
   }
   return undefined;

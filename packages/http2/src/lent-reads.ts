@@ -12,7 +12,7 @@ const readsOf = new WeakMap<Duplex, LentReads>();
 
 /**
  * What a socket reads, past its stream (Node's `onread`): into one buffer of the process, without the allocation, the stream's bookkeeping and
- * the tick that a read costs otherwise, which together are more than what parsing a small request takes.
+ * the tick that a read costs otherwise.
  *
  * A chunk is lent: the next read of any such socket overwrites it. Give `onread` to whatever makes the socket, then call `bind`.
  * What comes before somebody reads is kept, and nothing more is read until then.

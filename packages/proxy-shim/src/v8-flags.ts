@@ -8,7 +8,7 @@ import { setFlagsFromString } from "node:v8";
 // Garbage of requests dies young and needs no more than 1 MiB; a start that parses and validates makes V8 grow it to 8 MiB and
 // more, which would be held for good.
 setFlagsFromString("--semi-space-growth-factor=1");
-// So little survives that one thread collects it in a tenth of a millisecond; waiting for others to be scheduled took ten.
+// So little survives that one thread collects it in a third of a millisecond; waiting for others to be scheduled took up to ten.
 setFlagsFromString("--no-parallel-scavenge");
 setFlagsFromString("--no-concurrent-array-buffer-sweeping");
 // What a start does it does once. Compiling it well is for nothing, and brings in the compiler: 4 MiB. Where Maglev is on by default it has to

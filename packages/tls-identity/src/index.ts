@@ -53,6 +53,7 @@ export {
 } from "./identity-service/join-tokens.js";
 export type { JwtAuthenticatorOptions } from "./identity-service/jwt-authenticator.js";
 export { createJwtAuthenticator } from "./identity-service/jwt-authenticator.js";
+export { parseKeySet } from "./identity-service/key-set.js";
 export type { KubernetesAuthenticatorOptions } from "./identity-service/kubernetes-authenticator.js";
 export { createKubernetesAuthenticator } from "./identity-service/kubernetes-authenticator.js";
 export type { RateLimitConfig } from "./identity-service/rate-limit.js";

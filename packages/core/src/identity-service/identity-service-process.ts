@@ -11,6 +11,7 @@ import {
   type IdentityService,
   issuerPathsOf,
   openAuditFile,
+  parseKeySet,
   type RunningBundleEndpoint,
   SpiffeId,
   serveBundle,
@@ -152,15 +153,11 @@ async function requireKeys(path: string): Promise<void> {
   } catch (cause) {
     throw new Error(`jwt.keys: cannot read ${path} (${(cause as NodeJS.ErrnoException).code})`, { cause });
   }
-  let set: unknown;
   try {
-    set = JSON.parse(text);
+    parseKeySet(text);
   } catch (cause) {
-    throw new Error(`jwt.keys: ${path} is not JSON; it has to be a JWK Set`, { cause });
+    throw new Error(`jwt.keys: ${path} is ${(cause as Error).message}`, { cause });
   }
-  const { keys } = (set ?? {}) as { keys?: unknown };
-  if (!Array.isArray(keys) || keys.some((key) => typeof key !== "object" || key === null))
-    throw new Error(`jwt.keys: ${path} is no JWK Set, {"keys": [...]}`);
 }
 
 async function openAdmin(
