@@ -16,6 +16,8 @@ export interface ReplicaOptions {
   readonly host?: string;
   /** Behind a shim, by `selvage run`, as deployments do: it can't be told to behave in some way then. */
   readonly run?: boolean;
+  /** With an authority of its own there is no registry to find it in: `port` says where it is. @defaultValue true */
+  readonly registers?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   readonly through?: readonly string[];
 }
@@ -56,8 +58,9 @@ export class Replica {
         { ...env, HOST: host, PORT: String(port) },
         through,
       );
-      await meshed.message<Serving>();
-      return new Replica(await registered(meshed, stateDir), meshed, meshed);
+      const { ports } = await meshed.message<Serving>();
+      const address = place.registers === false ? `${host}:${ports[0]}` : await registered(meshed, stateDir);
+      return new Replica(address, meshed, meshed);
     }
     const draining = { ...env, SELVAGE_DRAIN_TIMEOUT: "5s" };
     const flags = ["--name", "app", "--port", String(port), "--outbound-port", "0"];
@@ -75,6 +78,10 @@ export class Replica {
     const app = new Program(program, ["app", "1", protocol], env, through);
     const { ports } = await app.message<Serving>();
     const shim = new Program("selvage", ["shim", ...flags, "--app", String(ports[0])], draining, through);
+    if (place.registers === false) {
+      await shim.written(/selvage: ready/);
+      return new Replica(`${host}:${port}`, shim, app);
+    }
     return new Replica(await registered(shim, stateDir), shim, app);
   }
 

@@ -3,35 +3,39 @@ import { failureCounts } from "./load.js";
 import { cellNames, MeshedCell } from "./meshed-cell.js";
 import type { Replica } from "./replica-process.js";
 import { record, successOf } from "./results.js";
-import type { Protocol } from "./senders.js";
+import { type Protocol, protocols } from "./senders.js";
 
-/** More take longer: `CHAOS_RESTARTS=50 CHAOS_RATE=2000 npm run chaos -- restarts`. */
+/** More take longer: `CHAOS_RESTARTS=50 CHAOS_RATE=2000 CHAOS_SECONDS=150 npm run chaos -- restarts`. */
 const restarts = Number(process.env["CHAOS_RESTARTS"] ?? 5);
 const replicas = Number(process.env["CHAOS_REPLICAS"] ?? 3);
 /** After which no more are begun. */
-const mostSeconds = 90;
+const mostSeconds = Number(process.env["CHAOS_SECONDS"] ?? 90);
 
 let cell: MeshedCell | null = null;
 afterEach(() => cell?.close());
 
-describe.each<Protocol>(["h1", "h2", "grpc"])("rolling restarts, %s", (protocol) => {
-  test.each(cellNames)("%s", async (name) => {
+describe.each(protocols)("rolling restarts, %s", (protocol) => {
+  test.each(cellNames)("%s", { timeout: (mostSeconds + 90) * 1_000 }, async (name) => {
     cell = await MeshedCell.start(name);
     const running = await cell.start(replicas, { protocol, run: true });
     const caller = await cell.caller({ protocol });
     const perSecond = await caller.calmRate(500);
     const calm = await caller.drive(perSecond, 2);
-    const load = caller.drive(perSecond, 170);
+    const load = caller.drive(perSecond, mostSeconds + 60);
+    const beganAt = performance.now();
     const done = await roll(cell, running, protocol);
+    const seconds = Math.round((performance.now() - beganAt) / 1_000);
     caller.stop();
     const report = await load;
     const twice = cell.processedTwice();
     record(`rolling restarts, ${protocol}, ${name}`, {
       offered: `${perSecond}/s, half of them POST (gRPC: streams), ${replicas} replicas`,
       restarts: done,
+      seconds,
       requests: report.sent,
       failed: report.failed,
       failures: failureCounts(report.failures),
+      failedSentAtMs: report.failures.slice(0, 20).map(({ sentAtMs }) => sentAtMs),
       success: successOf(report),
       processedTwice: twice.length,
       p50Ms: report.p50Ms,

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { failureCounts, type LoadSummary } from "./load.js";
 
 const directory = join(import.meta.dirname, "../../test-results");
 const file = join(directory, "chaos.json");
@@ -32,4 +33,21 @@ export function percent(share: number): string {
 /** Of all that was sent, for people. */
 export function successOf({ sent, failed }: { readonly sent: number; readonly failed: number }): string {
   return percent(1 - failed / sent);
+}
+
+/** What callers saw of a load, half of which may not be processed twice, and how often it was. */
+export function seen(report: LoadSummary, twice: readonly string[]) {
+  const gets = report.failures.filter(({ i }) => i % 2 === 0).length;
+  return {
+    requests: report.sent,
+    failedGets: gets,
+    failedPosts: report.failed - gets,
+    failures: failureCounts(report.failures),
+    success: successOf(report),
+    p50Ms: report.p50Ms,
+    p99Ms: report.p99Ms,
+    maxMs: report.maxMs,
+    lastFailureSentAtMs: Math.max(0, ...report.failures.map(({ sentAtMs }) => sentAtMs)),
+    processedTwice: twice.length,
+  };
 }

@@ -10,7 +10,9 @@ import { type Dispatcher, request as undiciRequest } from "undici";
 import { chaosService } from "./chaos-service.js";
 import type { Outcome } from "./load.js";
 
-export type Protocol = "h1" | "h2" | "grpc";
+/** Of the apps. Between two meshes there is mTLS around each. */
+export const protocols = ["h1", "h2", "grpc"] as const;
+export type Protocol = (typeof protocols)[number];
 
 export interface Sender {
   /** Never rejects. Every other request is not safe: a POST, or for gRPC a stream. */

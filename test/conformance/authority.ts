@@ -15,18 +15,28 @@ export const serviceId = (name: string) => `spiffe://${trustDomain}/ns/test/sa/$
 export class Authority {
   readonly directory: string;
   readonly #ports: { readonly service: number; readonly admin: number };
+  readonly #env: Readonly<Record<string, string>>;
   readonly #keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
   #running: Program | null = null;
 
-  private constructor(directory: string, ports: { readonly service: number; readonly admin: number }) {
+  private constructor(
+    directory: string,
+    ports: { readonly service: number; readonly admin: number },
+    env: Readonly<Record<string, string>>,
+  ) {
     this.directory = directory;
     this.#ports = ports;
+    this.#env = env;
   }
 
-  /** `directory` is an empty one; `lifetime` is that of leaves. */
-  static async start(directory: string, lifetime: string): Promise<Authority> {
+  /** `directory` is an empty one; `lifetime` is that of leaves; `env` is that of the service. */
+  static async start(
+    directory: string,
+    lifetime: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Authority> {
     await bundle();
-    const authority = new Authority(directory, { service: await freePort(), admin: await freePort() });
+    const authority = new Authority(directory, { service: await freePort(), admin: await freePort() }, env);
     const path = (name: string) => join(directory, name);
     await initAuthority({ directory: path("authority"), trustDomain });
     const jwk = authority.#keys.publicKey.export({ format: "jwk" });
@@ -55,7 +65,8 @@ export class Authority {
   }
 
   async serve(): Promise<void> {
-    this.#running = new Program("selvage", ["identity", "serve", "--config", join(this.directory, "serve.yaml")]);
+    const args = ["identity", "serve", "--config", join(this.directory, "serve.yaml")];
+    this.#running = new Program("selvage", args, this.#env);
     await this.#running.written(/serves on port/);
   }
 
