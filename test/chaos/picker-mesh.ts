@@ -4,6 +4,7 @@ import {
   balancingDefaults,
   compileRetryPolicy,
   type Endpoint,
+  type EndpointFactory,
   endpointStack,
   ListResolver,
   MeshExchange,
@@ -18,7 +19,9 @@ import {
   TimerWheel,
 } from "@selvage/core/spi";
 import { EndpointClient, tcpConnect } from "@selvage/http2";
+import type { IdentitySource } from "@selvage/tls-identity";
 import { BalanceService } from "../../packages/core/src/layers/balance.js";
+import { EndpointTransports } from "../../packages/core/src/transport/endpoint-transports.js";
 import type { Outcome } from "./load.js";
 
 /** Chooses an endpoint for each attempt, in place of ours. */
@@ -46,6 +49,8 @@ export interface PickerMeshOptions {
   /** Where endpoints are: on these ports of loopback, or where a resolver says. */
   readonly ports?: readonly number[];
   readonly resolver?: Resolver;
+  /** Who calls, over mutual TLS, and who the endpoints have to be. @defaultValue plain HTTP/1.1 */
+  readonly mutualTls?: { readonly identity: IdentitySource; readonly peer: string };
   readonly timeoutMs: number;
   /** `null`: ours. */
   readonly picker: Picker | null;
@@ -53,13 +58,13 @@ export interface PickerMeshOptions {
   readonly ejects: boolean;
 }
 
-/** The outbound stack as it is, over plain HTTP/1.1, with any picker in the place of the balancer's. */
+/** The outbound stack as it is, with any picker in the place of the balancer's. */
 export class PickerMesh {
   readonly #service: Service;
   readonly #target: Target;
-  readonly #clients: EndpointClient[] = [];
+  readonly #closers: (() => unknown)[] = [];
 
-  constructor({ ports = [], resolver, timeoutMs, picker, ejects }: PickerMeshOptions) {
+  constructor({ ports = [], resolver, mutualTls, timeoutMs, picker, ejects }: PickerMeshOptions) {
     const clock = systemClock;
     const wheel = new TimerWheel(clock);
     const random = systemRandom;
@@ -68,7 +73,9 @@ export class PickerMesh {
       {
         authority: "app.test",
         identity: null,
-        resolver: resolver ?? new ListResolver(ports.map((port) => ({ host: "127.0.0.1", port, identity: null }))),
+        resolver:
+          resolver ??
+          new ListResolver(ports.map((port) => ({ host: "127.0.0.1", port, identity: mutualTls?.peer ?? null }))),
         routes: [],
         fallback: {
           name: "all",
@@ -87,17 +94,7 @@ export class PickerMesh {
         random,
         metrics,
         wrap: endpointStack(clock),
-        factory: {
-          create: ({ host, port }) => {
-            const client = new EndpointClient(tcpConnect({ host, port, timeoutMs: 1_000 }), { protocol: "h1" });
-            this.#clients.push(client);
-            return {
-              enforcedIdentity: null,
-              call: (x, sink) => client.call(x, sink),
-              close: () => void client.close(),
-            };
-          },
-        },
+        factory: mutualTls === undefined ? this.#plain() : this.#meshed(mutualTls.identity),
       },
     );
     const targets = { find: () => this.#target, explainUnknown: () => "" };
@@ -126,7 +123,27 @@ export class PickerMesh {
 
   close(): void {
     this.#target.close();
-    for (const client of this.#clients) client.destroy();
+    for (const close of this.#closers) close();
+  }
+
+  #plain(): EndpointFactory {
+    return {
+      create: ({ host, port }) => {
+        const client = new EndpointClient(tcpConnect({ host, port, timeoutMs: 1_000 }), { protocol: "h1" });
+        this.#closers.push(() => client.destroy());
+        return {
+          enforcedIdentity: null,
+          call: (x, sink) => client.call(x, sink),
+          close: () => void client.close(),
+        };
+      },
+    };
+  }
+
+  #meshed(identity: IdentitySource): EndpointFactory {
+    const transports = new EndpointTransports({ identity, onProtection() {}, onRefusedPeer() {} });
+    this.#closers.push(() => transports.destroy());
+    return transports.factory(1_000);
   }
 }
 

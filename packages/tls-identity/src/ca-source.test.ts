@@ -105,19 +105,19 @@ describe("the authority source", () => {
     const token = await createJoinToken(join(directory, "tokens"), { id, now: Date.now(), lifetimeMs: hour });
     writeFileSync(join(directory, "token"), token);
     let now = Date.now();
-    const fires: (() => void)[] = [];
+    const timers = new Set<() => void>();
     const source = open({
       now: () => now,
-      schedule: (delayMs, run) => {
-        if (delayMs > hour) fires.push(run);
-        return () => {};
+      schedule: (_delayMs, run) => {
+        timers.add(run);
+        return () => timers.delete(run);
       },
     });
     const first = await source.ready();
     await new Promise((resolve) => setImmediate(resolve));
     now += 13 * hour;
     const coming = next(source);
-    for (const fire of fires.splice(0)) fire();
+    for (const fire of [...timers]) fire();
     const second = await coming;
     expect(second.leaf).not.toEqual(first.leaf);
     expect(audit.map(({ outcome, caller }) => [outcome, caller?.kind])).toEqual([

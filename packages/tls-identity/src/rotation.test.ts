@@ -28,8 +28,9 @@ function setUp(obtain: (now: number) => Promise<SvidMaterial>, random = 0) {
   const failures: Error[] = [];
   const generations: number[] = [];
   let attempts = 0;
+  let wrongByMs = 0;
   const rotation = createRotation({
-    now: clock.now,
+    now: () => clock.now() + wrongByMs,
     schedule: clock.schedule,
     random: () => random,
     obtain: () => {
@@ -39,7 +40,11 @@ function setUp(obtain: (now: number) => Promise<SvidMaterial>, random = 0) {
   });
   rotation.onFailure((error) => failures.push(error));
   rotation.subscribe((snapshot) => generations.push(snapshot.generation));
-  return { clock, failures, generations, rotation, attempts: () => attempts };
+  /** The wall clock is wrong by so much from now on; timers don't notice. */
+  const jump = (ms: number) => {
+    wrongByMs = ms;
+  };
+  return { clock, failures, generations, rotation, attempts: () => attempts, jump };
 }
 
 describe("a rotation", () => {
@@ -76,6 +81,43 @@ describe("a rotation", () => {
     broken = false;
     await clock.advance(2 * minute);
     expect(rotation.current?.generation).toBe(2);
+    rotation.close();
+  });
+
+  test("comes back soon after failures while the SVID is short-lived", async () => {
+    let broken = false;
+    const { clock, rotation, attempts } = setUp(async (now) => {
+      if (broken) throw new IdentityError("certify-failed", "authority is away");
+      return svid(now, minute);
+    });
+    await clock.advance(0);
+    broken = true;
+    await clock.advance(50_000);
+    broken = false;
+    const before = attempts();
+    // Else it would end before the next attempt.
+    await clock.advance(8_000);
+    expect([rotation.current?.generation, attempts() - before]).toEqual([2, 1]);
+    rotation.close();
+  });
+
+  test("renews soon after the wall clock has jumped beyond the time for it, as after a machine's sleep", async () => {
+    let sleptMs = 0;
+    const { clock, generations, rotation, jump } = setUp(async (now) => svid(now + sleptMs, hour));
+    await clock.advance(0);
+    sleptMs = 8 * hour;
+    jump(sleptMs);
+    await clock.advance(30_000);
+    expect(generations).toEqual([1, 2]);
+    rotation.close();
+  });
+
+  test("isn't kept from renewing by a wall clock that has jumped back", async () => {
+    const { clock, generations, rotation, jump } = setUp(async (now) => svid(now, hour));
+    await clock.advance(0);
+    jump(-50_000);
+    await clock.advance(hour / 2);
+    expect(generations).toEqual([1, 2]);
     rotation.close();
   });
 

@@ -20,7 +20,7 @@ export interface RotationOptions {
   readonly renewAt?: number;
   /** Shortest wait after a failure. @defaultValue 1000 */
   readonly minBackoffMs?: number;
-  /** Longest wait after a failure. @defaultValue 60000 */
+  /** Longest wait after a failure; a sixteenth of the SVID's lifetime, if that is shorter. @defaultValue 60000 */
   readonly maxBackoffMs?: number;
   /** Longest duration of one attempt. @defaultValue 30000 */
   readonly attemptTimeoutMs?: number;
@@ -53,6 +53,10 @@ export interface Rotation extends IdentitySource {
 }
 
 const minRenewalMs = 50;
+// A step of the wall clock is noticed after this long.
+const checkMs = 30_000;
+// Of short-lived SVIDs: several attempts have to fit into what is left.
+const backoffPart = 1 / 16;
 
 /**
  * An identity source around a function that obtains SVIDs: renews at half of the lifetime with jitter, retries with backoff, keeps
@@ -106,7 +110,16 @@ class RotatingSource extends SnapshotSource implements Rotation {
         this.renew();
         return;
       }
-      this.#cancelTimer = this.schedule(delayMs, () => this.renew());
+      this.#renewIn(delayMs, this.now() + delayMs);
+    });
+  }
+
+  /** When the time has gone by or the wall clock says so: that may jump, and timers stand still while a machine sleeps. */
+  #renewIn(delayMs: number, dueAt: number): void {
+    const part = Math.min(delayMs, checkMs);
+    this.#cancelTimer = this.schedule(part, () => {
+      if (part === delayMs || this.now() >= dueAt) this.renew();
+      else this.#renewIn(delayMs - part, dueAt);
     });
   }
 
@@ -130,12 +143,17 @@ class RotatingSource extends SnapshotSource implements Rotation {
       this.#failed++;
       this.fail(cause);
       const minMs = this.#options.minBackoffMs ?? rotationDefaults.minBackoffMs;
-      const maxMs = this.#options.maxBackoffMs ?? rotationDefaults.maxBackoffMs;
-      return backoffMs(this.#failed, { minMs, maxMs }, this.#random());
+      const maxMs = Math.min(this.#options.maxBackoffMs ?? rotationDefaults.maxBackoffMs, this.#longestWait());
+      return backoffMs(this.#failed, { minMs, maxMs: Math.max(minMs, maxMs) }, this.#random());
     } finally {
       cancelTimeout();
       this.closing.removeEventListener("abort", closed);
     }
+  }
+
+  #longestWait(): number {
+    const { current } = this;
+    return current === null ? Number.POSITIVE_INFINITY : (current.notAfter - current.notBefore) * backoffPart;
   }
 
   /** From now, since the SVID may have been under way for a part of its life. */
