@@ -274,6 +274,19 @@ describe.each(["h2", "h1"] as const)("%s", (protocol) => {
     expect([client.active, client.pending]).toEqual([0, 0]);
   });
 
+  test("refresh forgets how attempts to connect went with what was shown before", async () => {
+    const { connect } = await serve(new ScriptedService({ body: "x" }));
+    const counting = new CountingConnect(connect);
+    counting.failWith = transportError("SELVAGE_ERR_TLS", "your certificate has expired", "peer", "unsent");
+    const client = clientOf(counting.connect, { protocol, backoff: { minMs: 60_000, maxMs: 60_000 } });
+    await send(client).done;
+    counting.failWith = null;
+    expect((await send(client).done).error).toMatchObject({ code: "SELVAGE_ERR_TLS" });
+    client.refresh();
+    expect((await send(client).done).status).toBe(200);
+    expect(counting.attempts).toBe(2);
+  });
+
   test("refresh under load loses nothing and leaves the old connections", async () => {
     const service = new ScriptedService((call) => {
       setImmediate(() => call.answer({ body: "x" }));

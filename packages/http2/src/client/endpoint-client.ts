@@ -64,7 +64,7 @@ export class EndpointClient implements Service {
     if (this.#closed === null) (this.#http2 ?? this.#http1).warm();
   }
 
-  /** After a rotation: new exchanges go to new connections as soon as there are any, and the old ones drain. */
+  /** After a rotation: new exchanges go to new connections as soon as there are any, and the old ones drain. Failed attempts are forgotten. */
   refresh(): void {
     if (this.#closed !== null) return;
     this.#http2?.refresh();

@@ -88,6 +88,8 @@ export class Http1Pool implements Service, PooledConnectionListener {
 
   refresh(): void {
     this.#refreshedAt = this.#config.clock.now();
+    // It may have been what was shown before that was refused.
+    this.#backoff.succeeded();
     for (const attempt of this.#attempts.splice(0)) attempt.cancel?.();
     for (let c = this.#first; c !== null; ) {
       // An idle one leaves the list at once.

@@ -93,8 +93,10 @@ export class Http2Pool implements Service, PooledSessionListener {
   /** New exchanges go to new sessions as soon as there is one; the present ones end after that. */
   refresh(): void {
     const now = this.#config.clock.now();
-    const wanted = this.#attempting;
+    const wanted = this.#attempting || (this.#backoff.lastError !== null && now < this.#interestUntil);
     this.#abandonAttempt();
+    // It may have been what was shown before that was refused.
+    this.#backoff.succeeded();
     for (const s of [...this.#sessions]) {
       if (s.session.active === 0 && now - s.idleSince >= settledMs) this.#retire(s);
       else s.phase = "stale";
