@@ -146,11 +146,15 @@ export function grpcApp(name: string, log: GrpcLog, peerOf: (call: Unary) => str
       call.on("end", () => callback(null, { count, bytes }));
     },
     both: (call: ServerDuplexStream<Ask, unknown>) => {
+      let hangs = false;
       call.on("data", (ask: Ask) => {
         if (ask.do === "fail") call.emit("error", { code: status.ABORTED, details: "no more" });
+        else if (ask.do === "hang") hangs = true;
         else call.write(`re: ${ask.text}`);
       });
-      call.on("end", () => call.end());
+      call.on("end", () => {
+        if (!hangs) call.end();
+      });
     },
   });
   return server;

@@ -210,6 +210,15 @@ export const grpcCases: readonly GrpcCase[] = [
     outcome: { code: "DEADLINE_EXCEEDED", details: expect.stringMatching(/300 ms/) },
   },
   {
+    name: "the timeout of a route within a stream: DEADLINE_EXCEEDED after what has come",
+    run: async (running) => {
+      const asks: Ask[] = [...texts(1), { do: "hang" }];
+      const { code, messages } = await call(running, { method: "both", asks }, "hasty.test");
+      return { code, messages };
+    },
+    outcome: { code: "DEADLINE_EXCEEDED", messages: ["re: 0"] },
+  },
+  {
     name: "the handler sees the deadline: the caller's or the route's, whichever is first",
     run: async (running) => {
       const asks = [{ do: "deadline" }] as const;

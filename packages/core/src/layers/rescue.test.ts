@@ -50,6 +50,16 @@ test("an error after the head stays an error", () => {
   expect([sink.status, sink.error, sink.violations]).toEqual([200, error, []]);
 });
 
+test("gRPC gets a status in trailers after the head", () => {
+  const sink = new RecordingSink();
+  const error = meshError("SELVAGE_ERR_DEADLINE", "no end within 300 ms");
+  const x = outboundExchange({ method: "POST", headers: ["content-type", "application/grpc"] });
+  new RescueLayer().wrap(new ScriptedService({ status: 200, body: "a", error })).call(x, sink);
+  expect([sink.status, sink.text, sink.error, sink.violations]).toEqual([200, "a", null, []]);
+  const message = ["grpc-status", "4", "grpc-message", "no end within 300 ms"];
+  expect(sink.trailers).toEqual([...message, "l5d-proxy-error", "no end within 300 ms"]);
+});
+
 test("who gets the head may give up before the body", () => {
   const x = outboundExchange();
   const reason = transportError("SELVAGE_ERR_ABORTED", "gone", "caller");

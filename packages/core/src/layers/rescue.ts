@@ -17,8 +17,8 @@ const publicReasons: Readonly<Record<number, string>> = Object.freeze({
 
 /**
  * Answers exchanges that failed before they had a head, so that applications get a response that names the reason
- * (`l5d-proxy-error`, and one line of text), as from Linkerd's proxies; gRPC requests get a gRPC status. What fails after
- * its head, and what the caller gave up, goes on as an error. Reasons are told to this workload's own application, to verified
+ * (`l5d-proxy-error`, and one line of text), as from Linkerd's proxies; gRPC requests get a gRPC status, after their head in
+ * trailers. What else fails after its head, and what the caller gave up, goes on as an error. Reasons are told to this workload's own application, to verified
  * peers and to loopback; others get what the status says.
  */
 export class RescueLayer implements Layer {
@@ -70,13 +70,13 @@ class RescueSink implements Sink, Flow {
   }
 
   onError(error: ExchangeError): void {
-    if (this.#hasHead || (error.origin === "caller" && error.code === "SELVAGE_ERR_ABORTED")) {
-      this.#next.onError(error);
-    } else if (isGrpcRequest(this.#x.method, this.#x.headers)) {
-      this.#answerGrpc(error);
-    } else {
-      this.#answerHttp(error);
-    }
+    const x = this.#x;
+    if (error.origin === "caller" && error.code === "SELVAGE_ERR_ABORTED") this.#next.onError(error);
+    else if (isGrpcRequest(x.method, x.headers)) {
+      if (this.#hasHead) this.#next.onEnd(grpcTrailers(x, error));
+      else this.#answerGrpc(error);
+    } else if (this.#hasHead) this.#next.onError(error);
+    else this.#answerHttp(error);
   }
 
   /** As the flow of its own response: whoever gets the head may still give up. */
@@ -109,18 +109,8 @@ class RescueSink implements Sink, Flow {
 
   #answerGrpc(error: ExchangeError): void {
     const x = this.#x;
-    const text = reason(x, error);
-    const headers = [
-      "content-type",
-      "application/grpc",
-      "content-length",
-      "0",
-      "grpc-status",
-      String(error.grpcStatus),
-    ];
-    headers.push("grpc-message", percentEncoded(text), "l5d-proxy-error", headerText(text));
     x.flow = this;
-    this.#next.onHead(200, headers);
+    this.#next.onHead(200, ["content-type", "application/grpc", "content-length", "0", ...grpcTrailers(x, error)]);
     this.#end();
   }
 
@@ -129,6 +119,13 @@ class RescueSink implements Sink, Flow {
     this.#ended = true;
     this.#next.onEnd(null);
   }
+}
+
+function grpcTrailers(x: MeshExchange, error: ExchangeError): string[] {
+  const text = reason(x, error);
+  const status = ["grpc-status", String(error.grpcStatus), "grpc-message", percentEncoded(text)];
+  status.push("l5d-proxy-error", headerText(text));
+  return status;
 }
 
 function reason(x: MeshExchange, error: ExchangeError): string {
