@@ -58,9 +58,9 @@ export function checkConfig(config: MeshConfig, isSet: IsSet, refuse: Refuse): v
       `inbound.adaptiveLimit.max is ${limit.max}`,
     );
   }
-  checkSettings(config.outbound.defaults, ["outbound", "defaults"], config, refuse);
+  checkSettings(config.outbound.defaults, ["outbound", "defaults"], config, isSet, refuse);
   for (const [authority, service] of Object.entries(config.outbound.services)) {
-    checkSettings(service, ["outbound", "services", authority], config, refuse);
+    checkSettings(service, ["outbound", "services", authority], config, isSet, refuse);
     checkEndpoints(service, ["outbound", "services", authority], refuse);
   }
   checkEgress(config.outbound.egress.allow, refuse);
@@ -101,7 +101,13 @@ function checkPorts(config: MeshConfig, isSet: IsSet, refuse: Refuse): void {
   }
 }
 
-function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: MeshConfig, refuse: Refuse): void {
+function checkSettings(
+  settings: ServiceSettings,
+  keys: DocumentPath,
+  config: MeshConfig,
+  isSet: IsSet,
+  refuse: Refuse,
+): void {
   checkRetry(
     settings.retry,
     settings.timeoutMs,
@@ -115,6 +121,12 @@ function checkSettings(settings: ServiceSettings, keys: DocumentPath, config: Me
     refuse,
     settings === config.outbound.defaults ? null : config.outbound.defaults,
   );
+  const { connectTimeoutMs, timeoutMs } = settings;
+  // What is said of more than this may be too long here: the timeout is over first.
+  if (timeoutMs > 0 && connectTimeoutMs > timeoutMs && isSet([...keys, "connectTimeout"])) {
+    const remedy = `the timeout for everything is ${formatDuration(timeoutMs)}`;
+    refuse([...keys, "connectTimeout"], formatDuration(connectTimeoutMs), "must not be above the timeout", remedy);
+  }
   const { minPenaltyMs, maxPenaltyMs } = settings.failureAccrual;
   if (minPenaltyMs > maxPenaltyMs) {
     const remedy = `failureAccrual.maxPenalty is ${formatDuration(maxPenaltyMs)}`;

@@ -84,6 +84,14 @@ describe("errors", () => {
       service({ timeout: "1s", idleTimeout: "2s" }),
       'services.a.idleTimeout must be below the timeout, got "2s"; the timeout for everything is 1s',
     ],
+    [
+      service({ timeout: "500ms", connectTimeout: "2s" }),
+      'services.a.connectTimeout must not be above the timeout, got "2s"; the timeout for everything is 500ms',
+    ],
+    [
+      { outbound: { defaults: { timeout: 10, connectTimeout: 20 } } },
+      "outbound.defaults.connectTimeout must not be above the timeout",
+    ],
     [service({ routes: [{ timeout: "1s", idleTimeout: "1s" }] }), "routes[0].idleTimeout must be below the timeout"],
     [
       { outbound: { services: { a: { routes: [{ backends: [{ service: "b", weight: 0 }] }] }, b: {} } } },

@@ -137,6 +137,13 @@ describe("where a field comes from", () => {
     expect(services["a"]).toMatchObject({ endpoints: { kind: "local" }, timeoutMs: 1000, routes: [] });
   });
 
+  test("a time to connect that is for all services may be longer than the timeout of one", () => {
+    const services = { a: { timeout: "500ms" } };
+    const own = directory.load({ outbound: { services } }).outbound.services["a"];
+    const all = directory.load({ outbound: { defaults: { connectTimeout: "2s" }, services } }).outbound.services["a"];
+    expect([own?.connectTimeoutMs, all?.connectTimeoutMs]).toEqual([1_000, 2_000]);
+  });
+
   test("another source of identity drops the fields of the one it replaces", () => {
     directory.write("selvage.yaml", "identity: { source: files, cert: a, key: b, bundle: c }");
     expect(directory.load({}, { SELVAGE_IDENTITY_SOURCE: "dev" }).identity.source).toBe("dev");
