@@ -54,7 +54,7 @@ export interface Rotation extends IdentitySource {
 
 const minRenewalMs = 50;
 // A step of the wall clock is noticed after this long.
-const checkMs = 30_000;
+const checkMs = 10_000;
 // Of short-lived SVIDs: several attempts have to fit into what is left.
 const backoffPart = 1 / 16;
 
@@ -118,7 +118,10 @@ class RotatingSource extends SnapshotSource implements Rotation {
   #renewIn(delayMs: number, dueAt: number): void {
     const part = Math.min(delayMs, checkMs);
     this.#cancelTimer = this.schedule(part, () => {
-      if (part === delayMs || this.now() >= dueAt) this.renew();
+      const now = this.now();
+      // Before it begins: it was made while a clock was fast, and nobody believes it now that it is right.
+      const early = now < (this.current?.notBefore ?? 0);
+      if (part === delayMs || now >= dueAt || early) this.renew();
       else this.#renewIn(delayMs - part, dueAt);
     });
   }
