@@ -38,7 +38,6 @@ const languages = ["js", "ts", "yaml", "json", "sh", "py"];
 const runnable = new Set(["node", "npx", "curl", "cat", "python3"]);
 /** What a block may use and not every machine has. */
 const missing = ["curl", "cat", "python3"].filter((command) => spawnSync(command, ["--version"]).error !== undefined);
-if (missing.length > 0) console.info(`skipped: blocks that need ${missing.join(", ")}, and those after them`);
 
 /** How long a command may take until it prints what it should: services start meanwhile. */
 const patienceMs = 30_000;
@@ -62,8 +61,10 @@ describe.each(pages)("%s", (path) => {
     if (block.directive.startsWith("skip")) {
       console.info(`skipped: ${path} ${name}: ${block.directive}`);
       test.skip(`${name}: ${block.directive}`, () => {});
-    } else if (without !== undefined) test.skip(`${name}: no ${without} here`, () => {});
-    else test(name, { timeout: 2 * patienceMs }, () => page.check(block));
+    } else if (without !== undefined) {
+      console.info(`skipped: ${path} ${name}: no ${without} here`);
+      test.skip(`${name}: no ${without} here`, () => {});
+    } else test(name, { timeout: 2 * patienceMs }, () => page.check(block));
   }
   return undefined;
 });

@@ -114,13 +114,14 @@ describe("a rotation", () => {
 
   test("renews soon after a clock that was fast is right again, what was made meanwhile being of the future", async () => {
     let fastMs = hour;
-    const { clock, generations, jump } = setUp(async (now) => svid(now + fastMs, hour));
+    const { clock, generations, rotation, jump } = setUp(async (now) => svid(now + fastMs, hour));
     jump(fastMs);
     await clock.advance(0);
     fastMs = 0;
     jump(0);
     await clock.advance(30_000);
     expect(generations).toEqual([1, 2]);
+    rotation.close();
   });
 
   test("isn't kept from renewing by a wall clock that has jumped back", async () => {

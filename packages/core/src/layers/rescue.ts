@@ -18,8 +18,8 @@ const publicReasons: Readonly<Record<number, string>> = Object.freeze({
 /**
  * Answers exchanges that failed before they had a head, so that applications get a response that names the reason
  * (`l5d-proxy-error`, and one line of text), as from Linkerd's proxies; gRPC requests get a gRPC status, after their head in
- * trailers. What else fails after its head, and what the caller gave up, goes on as an error. Reasons are told to this workload's own application, to verified
- * peers and to loopback; others get what the status says.
+ * trailers. What else fails after its head, and what the caller gave up, goes on as an error. Reasons are told to this workload's
+ * own application, to verified peers and to loopback; others get what the status says.
  */
 export class RescueLayer implements Layer {
   readonly name = "rescue";
@@ -73,7 +73,7 @@ class RescueSink implements Sink, Flow {
     const x = this.#x;
     if (error.origin === "caller" && error.code === "SELVAGE_ERR_ABORTED") this.#next.onError(error);
     else if (isGrpcRequest(x.method, x.headers)) {
-      if (this.#hasHead) this.#next.onEnd(grpcTrailers(x, error));
+      if (this.#hasHead) this.#next.onEnd(grpcStatus(x, error));
       else this.#answerGrpc(error);
     } else if (this.#hasHead) this.#next.onError(error);
     else this.#answerHttp(error);
@@ -110,7 +110,7 @@ class RescueSink implements Sink, Flow {
   #answerGrpc(error: ExchangeError): void {
     const x = this.#x;
     x.flow = this;
-    this.#next.onHead(200, ["content-type", "application/grpc", "content-length", "0", ...grpcTrailers(x, error)]);
+    this.#next.onHead(200, ["content-type", "application/grpc", "content-length", "0", ...grpcStatus(x, error)]);
     this.#end();
   }
 
@@ -121,11 +121,11 @@ class RescueSink implements Sink, Flow {
   }
 }
 
-function grpcTrailers(x: MeshExchange, error: ExchangeError): string[] {
+/** For trailers, or for a head without a body. */
+function grpcStatus(x: MeshExchange, error: ExchangeError): HeaderList {
   const text = reason(x, error);
-  const status = ["grpc-status", String(error.grpcStatus), "grpc-message", percentEncoded(text)];
-  status.push("l5d-proxy-error", headerText(text));
-  return status;
+  const message = percentEncoded(text);
+  return ["grpc-status", String(error.grpcStatus), "grpc-message", message, "l5d-proxy-error", headerText(text)];
 }
 
 function reason(x: MeshExchange, error: ExchangeError): string {

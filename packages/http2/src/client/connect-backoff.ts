@@ -22,7 +22,8 @@ export class ConnectBackoff {
     this.retryAt = now + backoffMs(this.#config, this.#failures, this.#random());
   }
 
-  succeeded(): void {
+  /** An attempt succeeded, or what the failures say holds no longer. */
+  reset(): void {
     this.#failures = 0;
     this.lastError = null;
     this.retryAt = 0;

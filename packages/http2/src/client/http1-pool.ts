@@ -89,7 +89,7 @@ export class Http1Pool implements Service, PooledConnectionListener {
   refresh(): void {
     this.#refreshedAt = this.#config.clock.now();
     // It may have been what was shown before that was refused.
-    this.#backoff.succeeded();
+    this.#backoff.reset();
     for (const attempt of this.#attempts.splice(0)) attempt.cancel?.();
     for (let c = this.#first; c !== null; ) {
       // An idle one leaves the list at once.
@@ -119,7 +119,7 @@ export class Http1Pool implements Service, PooledConnectionListener {
 
   onIdle(c: PooledConnection): void {
     if (c.closed || c.idle) return;
-    this.#backoff.succeeded();
+    this.#backoff.reset();
     this.#release(c);
   }
 
@@ -180,7 +180,7 @@ export class Http1Pool implements Service, PooledConnectionListener {
     listener.onOpen?.(socket, "h1");
     const c = new PooledConnection(socket, life, http1, this);
     this.#link(c);
-    this.#backoff.succeeded();
+    this.#backoff.reset();
     this.#sweep.by(life.nextCheck(clock, life.openedAt));
     const alone = this.#waitingAlone.shift();
     if (alone === null) {

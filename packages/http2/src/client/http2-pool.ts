@@ -96,7 +96,7 @@ export class Http2Pool implements Service, PooledSessionListener {
     const wanted = this.#attempting || (this.#backoff.lastError !== null && now < this.#interestUntil);
     this.#abandonAttempt();
     // It may have been what was shown before that was refused.
-    this.#backoff.succeeded();
+    this.#backoff.reset();
     for (const s of [...this.#sessions]) {
       if (s.session.active === 0 && now - s.idleSince >= settledMs) this.#retire(s);
       else s.phase = "stale";
@@ -135,7 +135,7 @@ export class Http2Pool implements Service, PooledSessionListener {
   onIdle(s: PooledSession): void {
     const now = this.#config.clock.now();
     s.idleSince = now;
-    this.#backoff.succeeded();
+    this.#backoff.reset();
     this.#sweep.by(now + this.#config.idleTimeoutMs);
   }
 
@@ -280,7 +280,7 @@ export class Http2Pool implements Service, PooledSessionListener {
     if (this.#closing) return;
     const now = this.#config.clock.now();
     const settled = s.used || now - s.life.openedAt >= settledMs;
-    if (settled) this.#backoff.succeeded();
+    if (settled) this.#backoff.reset();
     else if (!this.#attempting) this.#failed(closedEarlyError(s.encrypted, null));
     const busy = s.used && (s.session.active > 0 || now - s.idleSince < interestMs);
     if (this.#waiting.size > 0 || (busy && this.#sessions.length === 0)) {
