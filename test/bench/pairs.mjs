@@ -59,9 +59,9 @@ export async function startShim(bench, name, configuration, port) {
   });
 }
 
-/** The shim in front of an app. */
-export function startInboundShim(bench, app, port) {
-  const inbound = { host: "127.0.0.1", port, app: `127.0.0.1:${app}`, policy: { default: "deny", rules } };
+/** The shim in front of an app. `more`: of `inbound`. */
+export function startInboundShim(bench, app, port, more = {}) {
+  const inbound = { host: "127.0.0.1", port, app: `127.0.0.1:${app}`, policy: { default: "deny", rules }, ...more };
   return startShim(
     bench,
     "server",

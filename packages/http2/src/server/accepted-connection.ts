@@ -13,13 +13,14 @@ export interface Parser {
 
 /**
  * - `detect`: waiting for the first bytes, of the raw socket or within TLS
- * - `handshake`: the TLS server has it
+ * - `hello`: the TLS server has it, from its first byte on, which may not have come yet
+ * - `handshake`: the TLS server has it, and the first bytes were TLS
  * - `http`: a parser has it
  * - `opaque`: whoever takes what isn't HTTP has it
  * - `closing`: the parser is done; the peer's close is awaited
  * - `closed`
  */
-export type ConnectionStage = "detect" | "handshake" | "http" | "opaque" | "closing" | "closed";
+export type ConnectionStage = "detect" | "hello" | "handshake" | "http" | "opaque" | "closing" | "closed";
 
 /** A connection of an `HttpServer`, from accept to close: passive, driven by the acceptor. Links of an intrusive list. */
 export class AcceptedConnection implements Connection {

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { ServerConnection } from "../h1/server-connection.js";
 import { ServerSession } from "../h2/server-session.js";
@@ -7,6 +7,7 @@ import { AcceptedConnection } from "./accepted-connection.js";
 import { type AlpnOffer, readAlpnOffer } from "./client-hello.js";
 import type { ConnectionReaper } from "./connection-reaper.js";
 import { classifyFirstBytes, type FirstBytes } from "./first-bytes.js";
+import { saysNothing, speaksPlaintext } from "./first-record.js";
 import type { HttpServerConfig } from "./http-server-options.js";
 import { Peek } from "./peek.js";
 import type { ServedTunnel } from "./served-tunnel.js";
@@ -17,6 +18,7 @@ const ageSplay = 0.1;
 const lingerMs = 1_000;
 // The TLS server has its own timer; this one is for a handshake that it forgot.
 const handshakeSlackMs = 1_000;
+const plaintextRefused = "plaintext refused";
 
 /** Takes sockets, finds out what each speaks, and hands it to the parser for that. */
 export class Acceptor {
@@ -26,6 +28,8 @@ export class Acceptor {
   readonly #reaper: ConnectionReaper;
   readonly #onEmpty: () => void;
   readonly #tls: TlsTerminator | null;
+  /** Present: what isn't TLS is refused, so that TLS reads from the first byte on. */
+  readonly #tlsOnly: TlsTerminator | null;
 
   constructor(config: HttpServerConfig, reaper: ConnectionReaper, onEmpty: () => void) {
     this.#config = config;
@@ -38,6 +42,7 @@ export class Acceptor {
             onSecure: (c, socket) => this.#secured(c, socket),
             onFailure: (c, error, reason) => this.#tlsFailed(c, error, reason),
           });
+    this.#tlsOnly = config.plaintext || this.#tls?.readsAlpn === true ? null : this.#tls;
   }
 
   accept(socket: Socket | ServedTunnel): void {
@@ -59,7 +64,8 @@ export class Acceptor {
     list.add(c);
     socket.once("close", () => this.#gone(c));
     c.encrypted = (socket as Partial<TLSSocket>).encrypted === true;
-    this.#detect(c);
+    if (this.#tlsOnly !== null && isUnread(socket)) this.#awaitHello(c, this.#tlsOnly);
+    else this.#detect(c);
   }
 
   setSecureContext(options: SecureContextOptions): void {
@@ -69,12 +75,17 @@ export class Acceptor {
 
   /** Silent connections get little time once the server drains: most of them are spares that will never speak. */
   drain(c: AcceptedConnection): void {
-    if (c.stage === "detect") this.#limit(c, Math.min(c.deadline, this.#config.clock.now() + lingerMs));
+    if (c.stage === "detect" || c.stage === "hello")
+      this.#limit(c, Math.min(c.deadline, this.#config.clock.now() + lingerMs));
     c.drain();
   }
 
   /** The stage that a connection is in has taken too long. */
   expire(c: AcceptedConnection): void {
+    if (c.stage === "hello") {
+      this.#expireHello(c);
+      return;
+    }
     // Half a ClientHello on a port with TLS is a slow client or an attack, and nobody else's protocol.
     const halfHello = this.#tls !== null && !c.encrypted && c.peek?.firstByte === 0x16;
     if (c.stage === "detect" && this.#config.onOpaque !== null && !this.draining && !halfHello) {
@@ -90,10 +101,14 @@ export class Acceptor {
     this.#reaper.by(deadline);
   }
 
-  #detect(c: AcceptedConnection): void {
+  #awaitFirstBytes(c: AcceptedConnection, stage: "detect" | "hello"): void {
     const { clock, detectTimeoutMs } = this.#config;
-    c.stage = "detect";
+    c.stage = stage;
     this.#limit(c, clock.now() + (this.draining ? lingerMs : detectTimeoutMs));
+  }
+
+  #detect(c: AcceptedConnection): void {
+    this.#awaitFirstBytes(c, "detect");
     c.peek = new Peek(c.socket, (bytes) => this.#look(c, bytes));
   }
 
@@ -120,11 +135,35 @@ export class Acceptor {
 
   #handshake(c: AcceptedConnection, tls: TlsTerminator, offer: AlpnOffer): void {
     this.#stopPeek(c);
+    this.#limitHandshake(c);
+    this.#startTls(c, tls, offer);
+  }
+
+  #limitHandshake(c: AcceptedConnection): void {
+    const { clock, handshakeTimeoutMs } = this.#config;
     c.stage = "handshake";
+    this.#limit(c, clock.now() + handshakeTimeoutMs + handshakeSlackMs);
+  }
+
+  /** A socket of which JavaScript has read nothing takes a quarter less memory for as long as it is open. */
+  #awaitHello(c: AcceptedConnection, tls: TlsTerminator): void {
+    this.#awaitFirstBytes(c, "hello");
+    this.#startTls(c, tls, "none");
+  }
+
+  #expireHello(c: AcceptedConnection): void {
+    if (!saysNothing(c.raw as Socket)) {
+      this.#limitHandshake(c);
+      return;
+    }
+    // As of all who are silent where opaque protocols are taken.
+    if (this.#config.onOpaque !== null && !this.draining) this.#config.onProtection?.(plaintextRefused);
+    c.destroy();
+  }
+
+  #startTls(c: AcceptedConnection, tls: TlsTerminator, offer: AlpnOffer): void {
     // The TLS socket inherits it, and with it would wait for the rest of a handshake that can't come any more.
     c.raw.allowHalfOpen = false;
-    const { clock, handshakeTimeoutMs } = this.#config;
-    this.#limit(c, clock.now() + handshakeTimeoutMs + handshakeSlackMs);
     try {
       tls.handshake(c, offer);
     } catch (error) {
@@ -133,7 +172,7 @@ export class Acceptor {
   }
 
   #secured(c: AcceptedConnection, socket: TLSSocket): void {
-    if (c.stage !== "handshake") {
+    if (c.stage !== "handshake" && c.stage !== "hello") {
       socket.destroy();
       return;
     }
@@ -144,7 +183,11 @@ export class Acceptor {
   }
 
   #tlsFailed(c: AcceptedConnection | null, error: Error, authorizationError: string | undefined): void {
-    this.#config.onTlsError?.(error, authorizationError, c === null ? "" : c.remoteAddress);
+    const { onTlsError, onProtection } = this.#config;
+    const raw = this.#tlsOnly === null || c === null ? null : (c.raw as Socket);
+    if (raw !== null && speaksPlaintext(raw, error)) onProtection?.(plaintextRefused);
+    // Whoever says nothing and goes, a probe of the port maybe, has not failed.
+    else if (raw === null || !saysNothing(raw)) onTlsError?.(error, authorizationError, c?.remoteAddress ?? "");
     c?.destroy();
   }
 
@@ -194,7 +237,7 @@ export class Acceptor {
   #admit(c: AcceptedConnection): boolean {
     const { plaintext, onOpaque, onConnection, onProtection, restoreHttp1 } = this.#config;
     if (!c.encrypted && !plaintext) {
-      onProtection?.("plaintext refused");
+      onProtection?.(plaintextRefused);
       return false;
     }
     if (c.protocol === "opaque" && onOpaque === null) {
@@ -227,6 +270,11 @@ export class Acceptor {
     if (!c.raw.destroyed) c.raw.destroy();
     if (this.#reaper.list.size === 0) this.#onEmpty();
   }
+}
+
+/** A connection as Node's server accepted it, of which nothing was read yet. */
+function isUnread(socket: Socket | ServedTunnel): boolean {
+  return Object.getPrototypeOf(socket) === Socket.prototype && (socket as Socket).bytesRead === 0;
 }
 
 function ignore(): void {}

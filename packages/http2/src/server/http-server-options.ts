@@ -39,7 +39,7 @@ export interface HttpServerOptions {
   http2?: Http2Options;
   /** How long a connection may take to say what it speaks, once raw and once within TLS. @defaultValue 10000 (as linkerd) */
   detectTimeoutMs?: number;
-  /** How long a TLS handshake may take. @defaultValue 10000 */
+  /** How long a TLS handshake may take: since its first bytes, or, without `plaintext`, since the connection was accepted. @defaultValue 10000 */
   handshakeTimeoutMs?: number;
   /** Connections beyond are destroyed when they are accepted. @defaultValue 10000 */
   maxConnections?: number;
