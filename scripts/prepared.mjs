@@ -81,7 +81,7 @@ export function built({ types = false } = {}) {
   }
   // npm links a command when it installs, but only one whose file is there.
   if (
-    existsSync(join(root, "packages/proxy-shim/dist/cli.js")) &&
+    existsSync(join(root, "packages/proxy-shim/dist/cli.cjs")) &&
     !existsSync(join(root, "node_modules/.bin/selvage"))
   ) {
     run("npm", ["rebuild", "--ignore-scripts", "--silent", "@selvage/proxy-shim"]);

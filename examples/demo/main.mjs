@@ -75,7 +75,7 @@ async function startRatings() {
   ];
   const { language, command, args } = choices.find((choice) => choice.there());
   const [app, admin] = [await freePort(), await freePort()];
-  const cli = join(dirname(createRequire(import.meta.url).resolve("@selvage/proxy-shim")), "cli.js");
+  const cli = join(dirname(createRequire(import.meta.url).resolve("@selvage/proxy-shim")), "cli.cjs");
   const flags = [
     "--name",
     "ratings",

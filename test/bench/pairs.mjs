@@ -6,7 +6,7 @@ import { spiffeId, trustDomain } from "./certificates.mjs";
 import { inboundSidecar, outboundSidecar, startHaproxy } from "./haproxy.mjs";
 import { PinnedProcess } from "./pinned-process.mjs";
 
-const cli = new URL("../../packages/proxy-shim/dist/cli.js", import.meta.url).pathname;
+const cli = new URL("../../packages/proxy-shim/dist/cli.cjs", import.meta.url).pathname;
 
 /** The authority of the service behind the pair, as `Host`. */
 export const service = "server.bench";

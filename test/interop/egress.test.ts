@@ -247,7 +247,7 @@ describe.skipIf(!hasOpenssl)("the shim as HTTP_PROXY", () => {
 });
 
 const root = resolve(import.meta.dirname, "../..");
-const cli = join(root, "packages/proxy-shim/dist/cli.js");
+const cli = join(root, "packages/proxy-shim/dist/cli.cjs");
 
 describe.skipIf(!hasOpenssl).each([
   { who: "the library", command: [] as string[], behind: "" },

@@ -8,7 +8,7 @@ import { Meshes } from "./meshes.js";
 import { describeWith, Program } from "./programs.js";
 
 const root = resolve(import.meta.dirname, "../..");
-const cli = join(root, "packages/proxy-shim/dist/cli.js");
+const cli = join(root, "packages/proxy-shim/dist/cli.cjs");
 const slowServer = join(import.meta.dirname, "programs/slow-server.mjs");
 const meshes = new Meshes();
 const running: Program[] = [];
