@@ -28,15 +28,17 @@ export function envTable(): ReadonlyMap<string, string> {
  * Unknown names are problems, other than those that Kubernetes makes for services called `selvage…`.
  */
 export function readEnv(env: Environment): EnvReading {
-  const fields = new Map<string, FieldEntry>();
-  for (const entry of configFields()) if (entry.variable !== null) fields.set(entry.variable, entry);
   const tree: Record<string, unknown> = {};
   const variables = new Map<string, string>();
   const problems: DocumentProblem[] = [];
+  const given = Object.keys(env).filter((name) => name.startsWith("SELVAGE_") && !others.includes(name));
+  if (given.length === 0) return { tree, variables, problems };
+  const fields = new Map<string, FieldEntry>();
+  for (const entry of configFields()) if (entry.variable !== null) fields.set(entry.variable, entry);
   // Sorted, so that a group (SELVAGE_ADMIN=false) comes before its fields, and errors always in one order.
-  for (const name of Object.keys(env).sort()) {
+  for (const name of given.sort()) {
     const text = env[name];
-    if (!name.startsWith("SELVAGE_") || others.includes(name) || text === undefined || text === "") continue;
+    if (text === undefined || text === "") continue;
     const entry = fields.get(name);
     if (isServiceLink(name, text, env, entry !== undefined)) continue;
     if (entry !== undefined) {

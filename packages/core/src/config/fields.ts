@@ -1,6 +1,7 @@
 import { schemasAt } from "@selvage/policy";
 import type { z } from "zod";
 import { type FieldMeta, fieldMetas } from "./field.js";
+import { remade } from "./remade.js";
 import { meshSchema } from "./schema.js";
 
 /** A field of the configuration, as documentation, environment and JSON Schema see it. */
@@ -18,17 +19,12 @@ export interface FieldEntry {
   readonly sources: readonly string[];
 }
 
-let entries: readonly FieldEntry[] | undefined;
-
 /** Every field of the configuration, in the order of the schema. */
-export function configFields(): readonly FieldEntry[] {
-  if (entries === undefined) {
-    const found = new Map<string, FieldEntry>();
-    visit(meshSchema, [], [], found);
-    entries = Object.freeze([...found.values()]);
-  }
-  return entries;
-}
+export const configFields = remade((): readonly FieldEntry[] => {
+  const found = new Map<string, FieldEntry>();
+  visit(meshSchema(), [], [], found);
+  return Object.freeze([...found.values()]);
+});
 
 function visit(
   schema: z.core.$ZodType,

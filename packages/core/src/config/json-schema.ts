@@ -7,7 +7,7 @@ import { meshSchema } from "./schema.js";
  * only a program can check; `loadConfig` does. docs/selvage.schema.json is what this gives.
  */
 export function configJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(meshSchema, {
+  const schema = z.toJSONSchema(meshSchema(), {
     io: "input",
     reused: "inline",
     override({ zodSchema, jsonSchema }) {

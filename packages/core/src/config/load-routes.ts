@@ -20,7 +20,7 @@ export function loadRoutes(
   cwd: string,
 ): readonly RouteConfig[] {
   const read = readConfigFile(file, cwd);
-  const checked = checkDocument(routeListSchema, read.value);
+  const checked = checkDocument(routeListSchema(), read.value);
   if (!checked.ok) {
     throw new ConfigError(checked.problems.map((problem) => ({ ...problem, where: read.locate(problem.keys) })));
   }

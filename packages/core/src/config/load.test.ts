@@ -9,7 +9,7 @@ import type { meshSchema } from "./schema.js";
 import { TestDirectory } from "./test-directory.js";
 
 // The types that people see are those of the schema, but for what is a union only in them: sources and endpoints.
-type Written = z.input<typeof meshSchema>;
+type Written = z.input<ReturnType<typeof meshSchema>>;
 const same: [(o: Omit<MeshOptions, "identity">) => Omit<Written, "identity">, (o: Part<Written>) => Part<MeshOptions>] =
   [(options) => options, (options) => options];
 type Part<T extends { identity?: unknown; outbound?: unknown }> = Omit<T, "identity" | "outbound">;

@@ -46,7 +46,7 @@ export function loadConfig({ options, file, env, cwd }: LoadOptions): MeshConfig
 
   const add = (problem: DocumentProblem) => problems.push(placed(problem, layers));
   for (const problem of layers.problems) add(problem);
-  const checked = checkDocument<CheckedOptions>(meshSchema, layers.tree);
+  const checked = checkDocument<CheckedOptions>(meshSchema(), layers.tree);
   if (!checked.ok) {
     for (const problem of checked.problems) add(problem);
     throw new ConfigError(problems);

@@ -14,7 +14,7 @@ import { defaultFaultGrpcStatus, defaultFaultRatio, defaultFaultStatus } from ".
 import type { routeListSchema } from "./outbound-schema.js";
 import { defaultRedirectStatus, defaultRoutePath } from "./route-schema.js";
 
-export type CheckedRoute = z.output<typeof routeListSchema>[number];
+export type CheckedRoute = z.output<ReturnType<typeof routeListSchema>>[number];
 /** What a route has from beside it, where it says nothing itself. */
 export type RouteSettings = Pick<RouteConfig, "timeoutMs" | "idleTimeoutMs" | "retry">;
 type CheckedMatch = Exclude<NonNullable<CheckedRoute["match"]>, readonly unknown[]>;

@@ -26,7 +26,7 @@ import type { CheckedOptions } from "./schema.js";
 type CheckedOutbound = NonNullable<CheckedOptions["outbound"]>;
 type CheckedService = NonNullable<CheckedOutbound["services"]>[string];
 type CheckedSettings = NonNullable<CheckedOutbound["defaults"]>;
-type CheckedEndpoint = z.output<typeof endpointListSchema>[number];
+type CheckedEndpoint = z.output<ReturnType<typeof endpointListSchema>>[number];
 type FilledSettings = Filled<CheckedSettings>;
 
 /** One authority: what is said of it, over what is said of all. */
@@ -94,16 +94,18 @@ export function resolveSettings(
   };
 }
 
-function resolveHash(written: z.output<typeof hashSchema> | false | undefined): HashConfig | null {
+function resolveHash(written: z.output<ReturnType<typeof hashSchema>> | false | undefined): HashConfig | null {
   if (written === undefined || written === false) return null;
-  const { header, cookie, maxLoad } = overlay(defaultsOf(hashSchema), written) as Filled<z.output<typeof hashSchema>>;
+  const { header, cookie, maxLoad } = overlay(defaultsOf(hashSchema()), written) as Filled<
+    z.output<ReturnType<typeof hashSchema>>
+  >;
   return written.header !== undefined
     ? { by: "header", name: header, maxLoad }
     : { by: "cookie", name: cookie, maxLoad };
 }
 
 function resolveSuccessRate(written: object): NonNullable<ServiceSettings["failureAccrual"]["successRate"]> {
-  const defaults = successRateSchema.parse(defaultsOf(successRateSchema));
+  const defaults = successRateSchema().parse(defaultsOf(successRateSchema()));
   const { threshold, window, minRequests } = overlay(defaults, written) as Filled<typeof defaults>;
   return { threshold, windowMs: window, minRequests };
 }
@@ -119,7 +121,7 @@ function resolveRetry(retry: FilledSettings["retry"]): RetryConfig {
 /** `undefined`: nobody wrote it, at any level. */
 function resolveHedge(written: object | undefined): HedgeConfig | null {
   if (written === undefined) return null;
-  const defaults = hedgeSchema.parse(defaultsOf(hedgeSchema));
+  const defaults = hedgeSchema().parse(defaultsOf(hedgeSchema()));
   const { delay, limit } = overlay(defaults, written) as Filled<typeof defaults>;
   return { delayMs: delay, limit };
 }

@@ -56,7 +56,7 @@ export function resolveConfig(options: CheckedOptions, context: ResolveContext):
 let parsedDefaults: CheckedOptions | undefined;
 
 function defaults(): CheckedOptions {
-  parsedDefaults ??= meshSchema.parse(defaultsOf(meshSchema));
+  parsedDefaults ??= meshSchema().parse(defaultsOf(meshSchema()));
   return parsedDefaults;
 }
 
@@ -190,7 +190,7 @@ function resolveInbound(
 
 function resolveAdaptiveLimit(written: object | undefined): InboundConfig["adaptiveLimit"] {
   if (written === undefined) return null;
-  const defaults = adaptiveLimitSchema.parse(defaultsOf(adaptiveLimitSchema));
+  const defaults = adaptiveLimitSchema().parse(defaultsOf(adaptiveLimitSchema()));
   const { min, max } = overlay(defaults, written) as Filled<typeof defaults>;
   return { min, max };
 }

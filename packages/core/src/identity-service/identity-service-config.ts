@@ -104,7 +104,7 @@ export async function loadIdentityServiceConfig(
     ...problem,
     where: layers.origin(problem.keys)?.where(problem.keys) ?? file ?? "options",
   });
-  const checked = checkDocument<CheckedServiceOptions>(identityServiceSchema, layers.tree);
+  const checked = checkDocument<CheckedServiceOptions>(identityServiceSchema(), layers.tree);
   if (!checked.ok) throw new ConfigError([...layers.problems, ...checked.problems].map(placed));
   if (layers.problems.length > 0) throw new ConfigError(layers.problems.map(placed));
   const absolute = (keys: DocumentPath, path: string) => resolve(layers.origin(keys)?.directory ?? cwd, path);

@@ -58,7 +58,7 @@ export class FileResolver implements Resolver {
   #read(): readonly EndpointConfig[] {
     const { file, identity, protocol } = this.#options;
     const read = readConfigFile(file, process.cwd());
-    const checked = checkDocument(endpointListSchema, read.value);
+    const checked = checkDocument(endpointListSchema(), read.value);
     const problems: ConfigProblem[] = [];
     if (!checked.ok) {
       for (const problem of checked.problems) problems.push({ ...problem, where: read.locate(problem.keys) });
