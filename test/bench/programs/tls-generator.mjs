@@ -63,6 +63,7 @@ class Http1 {
 const settings = Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]);
 const window = Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0, 0]);
 const settingsAck = Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0]);
+const pingAck = Buffer.from([0, 0, 8, 6, 1, 0, 0, 0, 0]);
 
 class Http2 {
   stopped = false;
@@ -105,6 +106,8 @@ class Http2 {
       const flags = data[at + 4];
       if (type <= 1 && (flags & 1) !== 0) done += 1;
       else if (type === 4 && (flags & 1) === 0) this.socket.write(settingsAck);
+      else if (type === 6 && (flags & 1) === 0)
+        this.socket.write(Buffer.concat([pingAck, data.subarray(at + 9, at + 17)]));
       else if (type === 3 || type === 7) failure ??= `frame ${type}: ${data.toString("hex", at + 9, at + 9 + length)}`;
       // 8 is ":status: 200" of the static table, in which a block of ours and of every common server starts.
       if (type === 1 && data[at + 9] !== 0x88) failure ??= "the answer is not 200";

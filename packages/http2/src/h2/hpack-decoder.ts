@@ -9,7 +9,10 @@ export interface FieldSink {
   field(name: HeaderName, value: string, fault: string | null): void;
 }
 
-const firstSlots = 16;
+/** Slots of the table's ring when the first entry comes. */
+const firstSlots = 8;
+const none: Buffer = Buffer.alloc(0);
+const noEntries: (Field | null)[] = [];
 
 /**
  * HPACK decoding (RFC 7541) for one direction of one connection. A block that is decoded must be decoded whole, whatever
@@ -18,13 +21,13 @@ const firstSlots = 16;
 export class HpackDecoder {
   readonly #limitBytes: number;
   /** A ring. It grows with what is in it: most connections never fill their table. */
-  #entries: (Field | null)[] = new Array(firstSlots).fill(null);
+  #entries = noEntries;
   /** Where the next entry goes. */
   #head = 0;
   #count = 0;
   #bytes = 0;
   #capacityBytes: number;
-  #buffer: Buffer = Buffer.alloc(0);
+  #buffer: Buffer = none;
   #at = 0;
   #end = 0;
 
@@ -146,7 +149,7 @@ export class HpackDecoder {
 
   #grow(): void {
     const old = this.#entries;
-    const entries = new Array<Field | null>(old.length * 2).fill(null);
+    const entries = new Array<Field | null>(Math.max(firstSlots, old.length * 2)).fill(null);
     // It is full, so that the oldest entry is where the next one would go.
     for (let at = 0; at < old.length; at += 1) entries[at] = old[(this.#head + at) & (old.length - 1)]!;
     this.#entries = entries;
@@ -162,5 +165,3 @@ export class HpackDecoder {
     }
   }
 }
-
-const none: Buffer = Buffer.alloc(0);

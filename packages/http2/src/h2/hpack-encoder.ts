@@ -16,35 +16,53 @@ const maxCredit = 16;
 const shortText = 40;
 /** Longest encoding of a repeated list that is kept. */
 const repeatedBytes = 128;
-/** Slots of the table's ring at first. */
-const firstSlots = 16;
+/** Slots of the table's ring when the first entry comes. */
+const firstSlots = 8;
+const noEntries: (EncoderEntry | null)[] = [];
+
+interface StaticName {
+  readonly values: readonly string[];
+  readonly places: readonly number[];
+}
+const notStatic: StaticName = { values: [], places: [] };
+/** The static table by name, for all encoders. */
+const staticNames: ReadonlyMap<string, StaticName> = new Map(
+  Array.from(staticNameIndex, ([text, first]) => {
+    const places: number[] = [];
+    for (let index = first; staticTable[index]?.name.text === text; index += 1) places.push(index);
+    return [text, { values: places.map((index) => staticTable[index]!.value), places }];
+  }),
+);
 
 /** What one encoder knows about a name: its values in the tables, and whether indexing them paid. */
 class EncoderName {
   readonly name: HeaderName;
   readonly staticIndex: number;
-  /** Static entries first, with their index; then dynamic ones, with minus their serial number. */
-  readonly values: string[] = [];
-  readonly places: number[] = [];
+  /** Static entries first, with their index; then dynamic ones, with minus their serial number. Never changed, as they may be shared. */
+  values: readonly string[];
+  places: readonly number[];
   readonly staticCount: number;
   credit = maxCredit;
 
   constructor(name: HeaderName) {
     this.name = name;
-    this.staticIndex = staticNameIndex.get(name.text) ?? 0;
-    if (this.staticIndex > 0) {
-      for (let index = this.staticIndex; staticTable[index]?.name.text === name.text; index += 1) {
-        this.values.push(staticTable[index]!.value);
-        this.places.push(index);
-      }
-    }
-    this.staticCount = this.values.length;
+    const found = staticNames.get(name.text) ?? notStatic;
+    this.staticIndex = found.places[0] ?? 0;
+    this.values = found.values;
+    this.places = found.places;
+    this.staticCount = found.values.length;
+  }
+
+  /** Not by `push`, which makes room for 16 more: most names have one value, on each of many connections. */
+  add(value: string, place: number): void {
+    this.values = this.values.concat(value);
+    this.places = this.places.concat(place);
   }
 
   forget(place: number): void {
     const at = this.places.indexOf(place, this.staticCount);
-    this.places.splice(at, 1);
-    this.values.splice(at, 1);
+    this.places = this.places.toSpliced(at, 1);
+    this.values = this.values.toSpliced(at, 1);
   }
 }
 
@@ -76,7 +94,7 @@ export class HpackEncoder {
   #buffer: Buffer = none;
   readonly #names = new Map<string, EncoderName>();
   /** A ring, by serial number. It grows with what is in it: most connections never fill their table. */
-  #entries: (EncoderEntry | null)[] = new Array(firstSlots).fill(null);
+  #entries = noEntries;
   readonly #limitBytes: number;
   #capacityBytes: number;
   /** Serial number of the newest entry. */
@@ -297,13 +315,12 @@ export class HpackEncoder {
     this.#entries[this.#serial & (this.#entries.length - 1)] = new EncoderEntry(owner, bytes);
     this.#count += 1;
     this.#bytes += bytes;
-    owner.values.push(value);
-    owner.places.push(-this.#serial);
+    owner.add(value, -this.#serial);
   }
 
   #grow(): void {
     const old = this.#entries;
-    const entries = new Array<EncoderEntry | null>(old.length * 2).fill(null);
+    const entries = new Array<EncoderEntry | null>(Math.max(firstSlots, old.length * 2)).fill(null);
     for (let serial = this.#serial - this.#count + 1; serial <= this.#serial; serial += 1) {
       entries[serial & (entries.length - 1)] = old[serial & (old.length - 1)]!;
     }

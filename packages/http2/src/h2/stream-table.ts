@@ -3,7 +3,10 @@ export interface Numbered {
   readonly id: number;
 }
 
-const firstSlots = 32;
+/** Slots when the first stream comes. */
+const firstSlots = 8;
+/** Those of all sessions that had no stream yet. */
+const noSlots: null[] = [null];
 
 /**
  * The open streams of a session by id: an array addressed by `id >> 1`, with linear probing. Ids grow by two, so nearly
@@ -12,8 +15,8 @@ const firstSlots = 32;
  */
 export class StreamTable<S extends Numbered> {
   size = 0;
-  #slots: (S | null)[] = new Array(firstSlots).fill(null);
-  #mask = firstSlots - 1;
+  #slots: (S | null)[] = noSlots;
+  #mask = 0;
   /** Streams that are not in their own slot. */
   #displaced = 0;
 
@@ -28,7 +31,7 @@ export class StreamTable<S extends Numbered> {
   }
 
   add(stream: S): void {
-    if (this.size * 2 >= this.#slots.length) this.#grow();
+    if (this.size * 2 + 1 >= this.#slots.length) this.#grow();
     this.#put(stream);
     this.size += 1;
   }
@@ -76,7 +79,7 @@ export class StreamTable<S extends Numbered> {
 
   #grow(): void {
     const old = this.#slots;
-    this.#slots = new Array(old.length * 2).fill(null);
+    this.#slots = new Array(Math.max(firstSlots, old.length * 2)).fill(null);
     this.#mask = this.#slots.length - 1;
     this.#displaced = 0;
     for (const stream of old) if (stream !== null) this.#put(stream);

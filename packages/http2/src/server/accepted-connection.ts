@@ -11,6 +11,14 @@ export interface Parser {
   destroy(): void;
 }
 
+/** Whoever accepted a connection. */
+export interface ConnectionOwner {
+  /** One of its sockets is closed: maybe not for the first time. */
+  onGone(c: AcceptedConnection): void;
+  /** The parser is done. */
+  onParsed(c: AcceptedConnection): void;
+}
+
 /**
  * - `detect`: waiting for the first bytes, of the raw socket or within TLS
  * - `hello`: the TLS server has it, from its first byte on, which may not have come yet
@@ -47,8 +55,12 @@ export class AcceptedConnection implements Connection {
   expiresAt = Number.POSITIVE_INFINITY;
   previous: AcceptedConnection | null = null;
   next: AcceptedConnection | null = null;
+  /** For 'close' of each socket it has: one function, as there are many connections. */
+  readonly onSocketClose: () => void = () => this.#owner.onGone(this);
+  readonly #owner: ConnectionOwner;
 
-  constructor(raw: Socket | ServedTunnel) {
+  constructor(raw: Socket | ServedTunnel, owner: ConnectionOwner) {
+    this.#owner = owner;
     this.raw = raw;
     this.socket = raw;
     // Read now, because a closed socket no longer knows them.
@@ -56,6 +68,11 @@ export class AcceptedConnection implements Connection {
     this.remotePort = raw.remotePort ?? 0;
     this.localAddress = normalizeAddress(raw.localAddress);
     this.localPort = raw.localPort ?? 0;
+  }
+
+  /** Called by the parser. */
+  onClosed(): void {
+    this.#owner.onParsed(this);
   }
 
   get active(): number {

@@ -3,7 +3,7 @@ import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { ServerConnection } from "../h1/server-connection.js";
 import { ServerSession } from "../h2/server-session.js";
 import { lendReads } from "../lent-reads.js";
-import { AcceptedConnection } from "./accepted-connection.js";
+import { AcceptedConnection, type ConnectionOwner } from "./accepted-connection.js";
 import { type AlpnOffer, readAlpnOffer } from "./client-hello.js";
 import type { ConnectionReaper } from "./connection-reaper.js";
 import { classifyFirstBytes, type FirstBytes } from "./first-bytes.js";
@@ -21,7 +21,7 @@ const handshakeSlackMs = 1_000;
 const plaintextRefused = "plaintext refused";
 
 /** Takes sockets, finds out what each speaks, and hands it to the parser for that. */
-export class Acceptor {
+export class Acceptor implements ConnectionOwner {
   draining = false;
   closed = false;
   readonly #config: HttpServerConfig;
@@ -60,9 +60,9 @@ export class Acceptor {
       return;
     }
     socket.setNoDelay(true);
-    const c = new AcceptedConnection(socket);
+    const c = new AcceptedConnection(socket, this);
     list.add(c);
-    socket.once("close", () => this.#gone(c));
+    socket.on("close", c.onSocketClose);
     c.encrypted = (socket as Partial<TLSSocket>).encrypted === true;
     if (this.#tlsOnly !== null && isUnread(socket)) this.#awaitHello(c, this.#tlsOnly);
     else this.#detect(c);
@@ -178,7 +178,7 @@ export class Acceptor {
     }
     c.socket = socket;
     c.encrypted = true;
-    socket.once("close", () => this.#gone(c));
+    socket.on("close", c.onSocketClose);
     this.#detect(c);
   }
 
@@ -214,11 +214,10 @@ export class Acceptor {
     }
     c.stage = "http";
     if (!c.encrypted) this.#lendReads(c);
-    const listener = { onClosed: () => this.#parsed(c) };
     const parser =
       c.protocol === "http/1"
-        ? new ServerConnection(c.socket, c, this.#config.service, http1, listener)
-        : new ServerSession(c.socket, c, this.#config.service, c.restoresHttp1 ? http2Restoring : http2, listener);
+        ? new ServerConnection(c.socket, c, this.#config.service, http1, c)
+        : new ServerSession(c.socket, c, this.#config.service, c.restoresHttp1 ? http2Restoring : http2, c);
     c.parser = parser;
     if (c.draining) parser.drain();
     else if (this.draining) c.drain();
@@ -229,7 +228,7 @@ export class Acceptor {
     const lent = lendReads(c.socket);
     if (lent === null) return;
     lent.on("error", ignore);
-    lent.once("close", () => this.#gone(c));
+    lent.on("close", c.onSocketClose);
     c.raw = lent;
     c.socket = lent;
   }
@@ -255,14 +254,15 @@ export class Acceptor {
     }
   }
 
-  /** The parser is done. What it wrote last may still be on its way. */
-  #parsed(c: AcceptedConnection): void {
+  /** @internal What the parser wrote last may still be on its way. */
+  onParsed(c: AcceptedConnection): void {
     if (c.stage === "closed") return;
     c.stage = "closing";
     this.#limit(c, this.#config.clock.now() + lingerMs);
   }
 
-  #gone(c: AcceptedConnection): void {
+  /** @internal */
+  onGone(c: AcceptedConnection): void {
     if (c.stage === "closed") return;
     c.stage = "closed";
     this.#stopPeek(c);
