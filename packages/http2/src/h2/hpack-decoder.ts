@@ -12,7 +12,8 @@ export interface FieldSink {
 /** Slots of the table's ring when the first entry comes. */
 const firstSlots = 8;
 const none: Buffer = Buffer.alloc(0);
-const noEntries: (Field | null)[] = [];
+// Emptied, not empty: V8 then handles it as it does the full ones.
+const noEntries = new Array<Field | null>(1).fill(null).slice(1);
 
 /**
  * HPACK decoding (RFC 7541) for one direction of one connection. A block that is decoded must be decoded whole, whatever

@@ -18,13 +18,15 @@ const shortText = 40;
 const repeatedBytes = 128;
 /** Slots of the table's ring when the first entry comes. */
 const firstSlots = 8;
-const noEntries: (EncoderEntry | null)[] = [];
+// Emptied, not empty: V8 then handles it as it does the full ones.
+const noEntries = new Array<EncoderEntry | null>(1).fill(null).slice(1);
 
 interface StaticName {
   readonly values: readonly string[];
   readonly places: readonly number[];
 }
-const notStatic: StaticName = { values: [], places: [] };
+// Emptied, not empty: V8 then handles them as it does the full ones.
+const notStatic: StaticName = { values: [""].slice(1), places: [0].slice(1) };
 /** The static table by name, for all encoders. */
 const staticNames: ReadonlyMap<string, StaticName> = new Map(
   Array.from(staticNameIndex, ([text, first]) => {
@@ -55,8 +57,8 @@ class EncoderName {
 
   /** Not by `push`, which makes room for 16 more: most names have one value, on each of many connections. */
   add(value: string, place: number): void {
-    this.values = this.values.concat(value);
-    this.places = this.places.concat(place);
+    this.values = this.values.concat([value]);
+    this.places = this.places.concat([place]);
   }
 
   forget(place: number): void {

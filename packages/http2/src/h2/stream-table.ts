@@ -6,7 +6,7 @@ export interface Numbered {
 /** Slots when the first stream comes. */
 const firstSlots = 8;
 /** Those of all sessions that had no stream yet. */
-const noSlots: null[] = [null];
+const noSlots = new Array<null>(1).fill(null);
 
 /**
  * The open streams of a session by id: an array addressed by `id >> 1`, with linear probing. Ids grow by two, so nearly
