@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
 import { type Duplex, PassThrough } from "node:stream";
 import { afterEach, expect, test } from "vitest";
-import { LentReads, lendReads, readSocket } from "./lent-reads.js";
+import { LentReads, lendReads, ownedCopy, readSocket } from "./lent-reads.js";
 
 const open: { destroy(): void }[] = [];
 const servers: Server[] = [];
@@ -164,4 +164,18 @@ test("what can't be taken over is left as it is", async () => {
   reader.read(accepted);
   await reader.bytes(9);
   expect([reader.text, reader.lent]).toEqual(["all of it", false]);
+});
+
+test("copies of what was lent stay as they are, whatever their size, and are nobody else's", () => {
+  const copies: Buffer[] = [];
+  const lengths = Array.from({ length: 400 }, (_, i) => (i * 37) % 600);
+  for (const [i, length] of lengths.entries()) {
+    const lent = Buffer.alloc(700, i & 0xff);
+    copies.push(ownedCopy(lent, 50, 50 + length));
+    lent.fill(0xee);
+  }
+  for (const [i, copy] of copies.entries()) {
+    expect(copy).toHaveLength(lengths[i]!);
+    expect(copy.every((octet) => octet === (i & 0xff))).toBe(true);
+  }
 });

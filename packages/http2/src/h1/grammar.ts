@@ -20,6 +20,9 @@ const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 const target = /^[\x21\x22\x24-\x7e]+$/;
 const authority = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/;
+let lastLength = "0";
+let lastLengthValue = 0;
+
 const contentLength = /^(?:0|[1-9][0-9]{0,14})$/;
 
 export function isToken(text: string): boolean {
@@ -46,7 +49,11 @@ export function isAuthority(text: string): boolean {
 
 /** The declared length, or -1 when it isn't a plain decimal. No sign, no list, no leading zero (some read octal), below 2^53. */
 export function parseContentLength(text: string): number {
-  return contentLength.test(text) ? Number(text) : -1;
+  if (text === lastLength) return lastLengthValue;
+  if (!contentLength.test(text)) return -1;
+  lastLength = text;
+  lastLengthValue = Number(text);
+  return lastLengthValue;
 }
 
 interface Latin1 {

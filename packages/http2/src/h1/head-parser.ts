@@ -4,6 +4,7 @@ import type { Http1Limits } from "./limits.js";
 import type { StartLine } from "./request-line.js";
 import { type Violation, violations } from "./violation.js";
 
+const nothing = new Uint8Array(0);
 const headEnd = Buffer.from("\r\n\r\n");
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
@@ -23,7 +24,7 @@ export class HeadParser<Line extends StartLine> {
   readonly fields: FieldBlock;
   violation: Violation = violations.requestLine;
   readonly #maxBytes: number;
-  #lastHead = "";
+  #lastHead: Uint8Array = nothing;
   #lastFields = "";
   #misses = 0;
 
@@ -35,10 +36,10 @@ export class HeadParser<Line extends StartLine> {
 
   /** Returns where the head that begins at `at` ends; 0 when its end isn't there yet; -1 when it is refused (`violation`). */
   parse(bytes: Buffer, at: number): number {
+    if (this.#repeats(bytes, at)) return at + this.#lastHead.length;
     const limit = bytes.length;
     const windowEnd = limit - at > windowBytes ? at + windowBytes : limit;
     let text = latin1(bytes, at, windowEnd);
-    if (text === this.#lastHead) return windowEnd;
     const lineEnd = text.indexOf("\r\n");
     const last = this.#lastFields;
     if (lineEnd > 0 && last !== "" && text.startsWith(last, lineEnd)) {
@@ -58,8 +59,17 @@ export class HeadParser<Line extends StartLine> {
     return this.#parseAll(bytes, at, text, text.indexOf("\r\n"), end);
   }
 
+  /** Octets, not text: making a string of them costs more than everything else here. */
+  #repeats(bytes: Buffer, at: number): boolean {
+    const last = this.#lastHead;
+    const { length } = last;
+    if (length === 0 || bytes.length - at < length) return false;
+    for (let i = 0; i < length; i++) if (last[i] !== bytes[at + i]) return false;
+    return true;
+  }
+
   #parseAll(bytes: Buffer, at: number, text: string, lineEnd: number, end: number): number {
-    this.#lastHead = "";
+    this.#lastHead = nothing;
     this.#lastFields = "";
     const wrong =
       this.line.parse(bytes, at, text.slice(0, lineEnd)) ??
@@ -68,15 +78,15 @@ export class HeadParser<Line extends StartLine> {
     if (wrong !== null) return this.#refuse(wrong, bytes, at, end);
     // Where each head differs (by an id, by a trace), remembering is tried only now and then.
     if (end <= windowBytes && (++this.#misses <= maxMisses || this.#misses % retryAfter === 0)) {
-      // Slices would keep the whole window.
-      this.#lastHead = latin1(bytes, at, at + end);
-      this.#lastFields = this.#lastHead.slice(lineEnd);
+      this.#lastHead = Uint8Array.from(bytes.subarray(at, at + end));
+      // A slice would keep the whole window.
+      this.#lastFields = latin1(bytes, at + lineEnd, at + end);
     }
     return at + end;
   }
 
   #parseLine(bytes: Buffer, at: number, text: string, lineEnd: number, end: number): number {
-    this.#lastHead = "";
+    this.#lastHead = nothing;
     const wrong =
       end > this.#maxBytes
         ? violations.headTooLarge
@@ -86,7 +96,7 @@ export class HeadParser<Line extends StartLine> {
   }
 
   #refuse(violation: Violation, bytes: Buffer, at: number, end: number): number {
-    this.#lastHead = "";
+    this.#lastHead = nothing;
     this.#lastFields = "";
     // What comes in pieces is refused at its first bare line feed, since its end may never come. So this is, too.
     const seen = Math.min(end, this.#maxBytes + 1);

@@ -124,6 +124,24 @@ describe("a request", () => {
     ]);
   });
 
+  test("may come again with what follows it, in pieces, or almost", () => {
+    const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    const one = ["POST a / 1.1 host|a|content-length|2", "body hi"];
+    const all = `${head}hi`;
+    expect(readRequests(all, all, `${all}${all}`, head.slice(0, -1), `\nhi${head}`, "hi")).toEqual(
+      new Array(6).fill(one).flat(),
+    );
+    const other = head.replace("Host: a", "Host: b");
+    expect(readRequests(all, all, `${other}hi`, all)).toEqual([
+      ...one,
+      ...one,
+      "POST b / 1.1 host|b|content-length|2",
+      "body hi",
+      ...one,
+    ]);
+    expect(readRequests(all, all, `${head.replace("Length: 2", "Length: x")}hi`).at(-1)).toBe("h1-content-length");
+  });
+
   test("whose fields repeat is still checked against its first line", () => {
     const fields = "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     expect(readRequests(`POST / HTTP/1.1\r\n${fields}`, `POST / HTTP/1.0\r\n${fields}`).at(-1)).toBe(

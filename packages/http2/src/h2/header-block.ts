@@ -1,5 +1,6 @@
 import { type HeaderName, nameKind } from "./header-name.js";
 import type { FieldSink } from "./hpack-decoder.js";
+import { LastBlock } from "./last-block.js";
 import { isAuthority, isMethod, isPath, isToken } from "./request-target.js";
 
 /** What a block is the head, or the tail, of. */
@@ -15,7 +16,8 @@ const requestPseudo =
 
 /**
  * A header block while it is decoded, and its judgement (RFC 9113, section 8): pseudo-headers apart, cookies joined,
- * what is malformed named. One per session, used again for each block; `headers` is new each time, for the exchange.
+ * what is malformed named. Used again for each block of its session; `headers` is new each time, for the exchange, unless the same octets came
+ * again.
  */
 export class HeaderBlock implements FieldSink {
   method = "";
@@ -44,13 +46,34 @@ export class HeaderBlock implements FieldSink {
   #cookieAt = -1;
   #hostAt = -1;
   #sawHeader = false;
+  #judged = false;
+  readonly #last = new LastBlock();
 
   constructor(maxBytes: number, maxPairs: number) {
     this.#maxBytes = maxBytes;
     this.#maxPairs = maxPairs;
   }
 
+  /**
+   * Whether these octets are what this block was made of last, and mean what they meant then, so that all of it still stands. Nothing that had a
+   * fault stands, and nothing that whoever took it added to.
+   */
+  repeats(role: number, buffer: Uint8Array, start: number, end: number, generation: number): boolean {
+    return (
+      this.fault === null &&
+      this.#role === role &&
+      this.protocol === "" &&
+      this.#last.is(buffer, start, end, generation)
+    );
+  }
+
+  /** It was decoded from these octets, which left the table as it is. */
+  remember(buffer: Uint8Array, start: number, end: number, generation: number): void {
+    if (this.fault === null && this.tooLong === "") this.#last.remember(buffer, start, end, generation);
+  }
+
   begin(role: number): void {
+    this.#last.forget();
     this.#role = role;
     this.method = "";
     this.scheme = "";
@@ -70,11 +93,12 @@ export class HeaderBlock implements FieldSink {
     this.#cookieAt = -1;
     this.#hostAt = -1;
     this.#sawHeader = false;
+    this.#judged = false;
   }
 
-  /** Lets go of the headers when nobody took them. */
+  /** Lets go of headers that nobody will ask for again. */
   clear(): void {
-    this.headers = nothing;
+    if (!this.#last.known) this.headers = nothing;
   }
 
   field(name: HeaderName, value: string, fault: string | null): void {
@@ -123,7 +147,7 @@ export class HeaderBlock implements FieldSink {
         this.protocol = value;
         break;
       default:
-        if (value.length === 3 && digits.test(value)) this.status = Number(value);
+        this.status = statusOf(value);
     }
   }
 
@@ -175,7 +199,8 @@ export class HeaderBlock implements FieldSink {
 
   /** Judges a request's head once all of it is there. */
   judgeRequest(): void {
-    if (this.fault !== null) return;
+    if (this.fault !== null || this.#judged) return;
+    this.#judged = true;
     if (!isMethod(this.method)) this.fault = ":method is missing or not a token";
     else if (!isAuthority(this.authority)) this.fault = ":authority is not a host and port";
     else if (this.method === "CONNECT") this.#judgeConnect();
@@ -215,3 +240,9 @@ export class HeaderBlock implements FieldSink {
 }
 
 const nothing: string[] = [];
+
+/** 0 when it is not three digits. */
+function statusOf(value: string): number {
+  if (value === "200") return 200;
+  return value.length === 3 && digits.test(value) ? Number(value) : 0;
+}

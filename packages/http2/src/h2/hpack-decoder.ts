@@ -20,6 +20,9 @@ const noEntries = new Array<Field | null>(1).fill(null).slice(1);
  * becomes of its message: the table depends on it.
  */
 export class HpackDecoder {
+  /** Changes whenever the table does. */
+  generation = 0;
+
   readonly #limitBytes: number;
   /** A ring. It grows with what is in it: most connections never fill their table. */
   #entries = noEntries;
@@ -73,6 +76,7 @@ export class HpackDecoder {
         const capacity = this.#integer(0x1f);
         if (capacity < 0 || capacity > this.#limitBytes) return false;
         this.#capacityBytes = capacity;
+        this.generation += 1;
         this.#evict(0);
       } else {
         if (!this.#literal(into, 0x0f, false, byte >= 0x10)) return false;
@@ -139,6 +143,7 @@ export class HpackDecoder {
   }
 
   #insert(entry: Field): void {
+    this.generation += 1;
     this.#evict(entry.bytes);
     if (entry.bytes > this.#capacityBytes) return;
     if (this.#count === this.#entries.length) this.#grow();

@@ -3,6 +3,7 @@ import { badValueByte, hasBlankEdge, judgeValue, valueFault } from "./field-valu
 import { type HeaderName, headerName, indexing, nameKind } from "./header-name.js";
 import { staticEntries, staticNameIndex, staticTable } from "./hpack-table.js";
 import { huffmanEncode, huffmanLength } from "./huffman.js";
+import { origProtoHeader } from "./orig-proto.js";
 
 const defaultTableBytes = 4096;
 /** Names one encoder remembers; those beyond are sent as they are each time. */
@@ -95,6 +96,12 @@ export class HpackEncoder {
 
   #buffer: Buffer = none;
   readonly #names = new Map<string, EncoderName>();
+  #method: EncoderName | null = null;
+  #scheme: EncoderName | null = null;
+  #authority: EncoderName | null = null;
+  #path: EncoderName | null = null;
+  #status: EncoderName | null = null;
+  #origProto: EncoderName | null = null;
   /** A ring, by serial number. It grows with what is in it: most connections never fill their table. */
   #entries = noEntries;
   readonly #limitBytes: number;
@@ -171,6 +178,38 @@ export class HpackEncoder {
   /** Writes a field; the caller has made room for `fieldBytes`. */
   field(text: string, value: string): void {
     this.#write(this.#names.get(text) ?? this.#meet(text), value);
+  }
+
+  // What is in every message needs no look-up.
+
+  method(value: string): void {
+    this.#method ??= this.#meet(":method");
+    this.#write(this.#method, value);
+  }
+
+  scheme(value: string): void {
+    this.#scheme ??= this.#meet(":scheme");
+    this.#write(this.#scheme, value);
+  }
+
+  authority(value: string): void {
+    this.#authority ??= this.#meet(":authority");
+    this.#write(this.#authority, value);
+  }
+
+  path(value: string): void {
+    this.#path ??= this.#meet(":path");
+    this.#write(this.#path, value);
+  }
+
+  status(value: string): void {
+    this.#status ??= this.#meet(":status");
+    this.#write(this.#status, value);
+  }
+
+  origProto(value: string): void {
+    this.#origProto ??= this.#meet(origProtoHeader);
+    this.#write(this.#origProto, value);
   }
 
   /**

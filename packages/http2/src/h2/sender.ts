@@ -11,7 +11,7 @@ import {
   writeUint32,
 } from "./frame.js";
 import { HpackEncoder } from "./hpack-encoder.js";
-import { origProtoHeader, origProtoValue } from "./orig-proto.js";
+import { origProtoValue } from "./orig-proto.js";
 import { Output, type OutputOwner } from "./output.js";
 import type { Stream } from "./stream.js";
 
@@ -120,13 +120,13 @@ export class Sender {
     if (fault !== headFault.none) return fault;
     const encoder = this.encoder;
     const connect = x.method === "CONNECT" && protocol === "";
-    encoder.field(":method", x.method);
-    if (!connect) encoder.field(":scheme", x.scheme);
-    if (x.authority !== "") encoder.field(":authority", x.authority);
-    if (!connect) encoder.field(":path", x.path);
+    encoder.method(x.method);
+    if (!connect) encoder.scheme(x.scheme);
+    if (x.authority !== "") encoder.authority(x.authority);
+    if (!connect) encoder.path(x.path);
     if (protocol !== "") encoder.field(":protocol", protocol);
     encoder.headers(x.headers, carry);
-    if (carry) encoder.field(origProtoHeader, origProto);
+    if (carry) encoder.origProto(origProto);
     return this.#closeHead(stream, end);
   }
 
@@ -134,9 +134,9 @@ export class Sender {
   response(stream: Stream, status: number, headers: HeaderList, origProto: string, end: boolean): number {
     const fault = this.#openHead(headers, 128);
     if (fault !== headFault.none) return fault;
-    this.encoder.field(":status", statusTexts[status] ?? "500");
+    this.encoder.status(statusTexts[status] ?? "500");
     this.encoder.headers(headers, false);
-    if (origProto !== "") this.encoder.field(origProtoHeader, origProto);
+    if (origProto !== "") this.encoder.origProto(origProto);
     return this.#closeHead(stream, end);
   }
 

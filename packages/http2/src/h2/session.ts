@@ -4,7 +4,7 @@ import { spent } from "./flood-budget.js";
 import { defaultWindow, errorCode, flag, frameType, maxWindow, readUint32 } from "./frame.js";
 import { type FrameHandler, FrameReader } from "./frame-reader.js";
 import { HeaderAssembly } from "./header-assembly.js";
-import { HeaderBlock } from "./header-block.js";
+import { blockRole, HeaderBlock } from "./header-block.js";
 import { HpackDecoder } from "./hpack-decoder.js";
 import { keepAlivePing } from "./keep-alive.js";
 import type { Http2Config } from "./limits.js";
@@ -19,11 +19,14 @@ const responseTooLarge: ErrorRow = Object.freeze({ status: 502, grpcStatus: 8 })
 export abstract class Session extends SessionLife implements FrameHandler {
   readonly peer = new PeerSettings();
   /** The header block that is being looked at. */
-  readonly block: HeaderBlock;
+  block: HeaderBlock;
   /** Bytes that were received and wait in paused streams. */
   bufferedBytes = 0;
 
   readonly #decoder: HpackDecoder;
+  readonly #heads: HeaderBlock;
+  /** Apart from heads, so that both may come again where they take turns (gRPC). Made when trailers come. */
+  #trailers: HeaderBlock | null = null;
   readonly #reader: FrameReader;
   readonly #assembly: HeaderAssembly;
   #recvWindow: number;
@@ -38,7 +41,8 @@ export abstract class Session extends SessionLife implements FrameHandler {
 
   constructor(socket: Duplex, config: Http2Config, expectPreface: boolean) {
     super(socket, config);
-    this.block = new HeaderBlock(config.maxHeaderListBytes, config.maxHeaderListPairs);
+    this.#heads = new HeaderBlock(config.maxHeaderListBytes, config.maxHeaderListPairs);
+    this.block = this.#heads;
     this.#decoder = new HpackDecoder(config.headerTableBytes);
     this.#reader = new FrameReader(this, config.maxFrameBytes, expectPreface);
     this.#assembly = new HeaderAssembly(config.maxHeaderListBytes);
@@ -230,10 +234,17 @@ export abstract class Session extends SessionLife implements FrameHandler {
 
   #onBlock(id: number, flags: number, dependsOnItself: boolean, buffer: Buffer, start: number, end: number): void {
     const stream = this.streams.get(id);
-    const block = this.block;
-    block.begin(this.roleOfBlock(stream));
-    const decoded = this.#decoder.decode(buffer, start, end, block);
-    if (this.broken(!decoded, errorCode.compression, "a header block can't be decoded")) return;
+    const role = this.roleOfBlock(stream);
+    const block = role === blockRole.trailers ? this.#trailersBlock() : this.#heads;
+    this.block = block;
+    const decoder = this.#decoder;
+    const { generation } = decoder;
+    if (!block.repeats(role, buffer, start, end, generation)) {
+      block.begin(role);
+      const decoded = decoder.decode(buffer, start, end, block);
+      if (this.broken(!decoded, errorCode.compression, "a header block can't be decoded")) return;
+      if (decoder.generation === generation) block.remember(buffer, start, end, generation);
+    }
     if (dependsOnItself) block.fault ??= "a stream depends on itself";
     const last = (flags & flag.endStream) !== 0;
     if (start === end && !last && !this.spend(spent.emptyFrame)) return;
@@ -250,6 +261,11 @@ export abstract class Session extends SessionLife implements FrameHandler {
     } else if (block.fault !== null) this.streamError(stream, errorCode.protocol, block.fault);
     else stream.onBlock(last);
     block.clear();
+  }
+
+  #trailersBlock(): HeaderBlock {
+    this.#trailers ??= new HeaderBlock(this.config.maxHeaderListBytes, this.config.maxHeaderListPairs);
+    return this.#trailers;
   }
 
   /** HEADERS for a stream that is gone. They were decoded, and that is all they get. */
