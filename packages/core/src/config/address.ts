@@ -5,8 +5,11 @@ import type { HostPort } from "./config.js";
 /** Reads `host:port`: a name, an IPv4 address, or an IPv6 address in brackets; the port is 1 to 65535. */
 export function parseHostPort(text: string): HostPort | Refusal {
   if (text.includes("://")) return { problem: "must be host:port", remedy: "leave out the scheme" };
-  if (isIPv6(text)) return { problem: "must be host:port", remedy: `write "[${text}]:port"` };
   const colon = text.lastIndexOf(":");
+  // Node 20 compiles a long regular expression for the first address that is asked about: 3 ms.
+  if (colon !== text.indexOf(":") && isIPv6(text)) {
+    return { problem: "must be host:port", remedy: `write "[${text}]:port"` };
+  }
   if (colon === -1) return { problem: "must be host:port", remedy: `write "${text}:port"` };
   const host = text.slice(0, colon);
   const port = parsePort(text.slice(colon + 1));
@@ -52,7 +55,7 @@ export function refuseAuthority(text: string): Refusal | null {
     return { problem: "must be an authority", remedy: `write "${text.slice(text.indexOf("://") + 3)}"` };
   if (text !== text.toLowerCase()) return { problem: "must be lower case", remedy: `write "${text.toLowerCase()}"` };
   const plain = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : "";
-  if (isHostName(text) || isIPv6(plain) || !("problem" in parseHostPort(text))) return null;
+  if (isHostName(text) || (plain !== "" && isIPv6(plain)) || !("problem" in parseHostPort(text))) return null;
   return {
     problem: "must be an authority",
     remedy: 'write it as it stands in URLs: "inventory.shop" or "inventory.shop:8080"',
