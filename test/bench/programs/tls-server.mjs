@@ -1,4 +1,5 @@
 // The least that can hold mutual TLS connections: it answers the first request of an HTTP/2 client with 200, and nothing else.
+import { constants } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:tls";
 import { options, ready } from "./program.mjs";
@@ -14,6 +15,8 @@ const server = createServer(
     requestCert: true,
     minVersion: "TLSv1.3",
     ALPNProtocols: ["h2"],
+    // As the mesh does, which never resumes a session.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   },
   (socket) => {
     socket.on("error", () => socket.destroy());

@@ -1,4 +1,5 @@
-// What a shim keeps for each connection that others hold open and don't use, and what Node itself does.
+// What a shim keeps for each connection that others hold open and don't use, and what Node itself does. The budget is for a shim that refuses plaintext,
+// as HAProxy's listener does; one that takes it has to read the first bytes before TLS does.
 import { freePort, path, service, startInboundShim } from "../pairs.mjs";
 import { PinnedProcess } from "../pinned-process.mjs";
 
@@ -23,19 +24,25 @@ export async function start(bench) {
     return { before, after, kib: ((after - before) * 1_024) / connections };
   };
 
+  const shim = async (plaintext) => {
+    const port = await freePort();
+    return growth(await startInboundShim(bench, app.info.port, port, { plaintext }), port);
+  };
+
   return {
     windows: {
-      async shim() {
-        const port = await freePort();
-        return growth(await startInboundShim(bench, app.info.port, port), port);
-      },
+      shim: () => shim("refuse"),
+      shimPlaintextAllowed: () => shim("allow"),
       async node() {
         const tls = { ...bench.identities.server, ca };
         const server = await PinnedProcess.program("tls-server", { tls }, 0);
         return growth(server, server.info.port);
       },
     },
-    figures: (w) => ({ "connection.kib": w.shim.kib }),
+    figures: (w) => ({
+      "connection.kib": w.shim.kib,
+      "connection.kibPlaintextAllowed": w.shimPlaintextAllowed.kib,
+    }),
     stop: () => app.stop(),
   };
 }
