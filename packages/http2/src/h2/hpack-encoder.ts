@@ -1,7 +1,8 @@
 import { type HeaderList, noHeaders } from "../exchange.js";
+import { EncoderName, maxCredit } from "./encoder-name.js";
 import { badValueByte, hasBlankEdge, judgeValue, valueFault } from "./field-value.js";
-import { type HeaderName, headerName, indexing, nameKind } from "./header-name.js";
-import { staticEntries, staticNameIndex, staticTable } from "./hpack-table.js";
+import { headerName, indexing, nameKind } from "./header-name.js";
+import { staticEntries } from "./hpack-table.js";
 import { huffmanEncode, huffmanLength } from "./huffman.js";
 import { origProtoHeader } from "./orig-proto.js";
 
@@ -10,9 +11,8 @@ const defaultTableBytes = 4096;
 const maxNames = 512;
 /** Values of one name in the table at a time: looking one up is a walk. */
 const maxValuesPerName = 8;
-/** What an insertion costs a name and what it earns back by being found; below zero it may insert no more. */
+/** What an insertion costs a name of its credit, which being found earns back; below zero it may insert no more. */
 const insertCost = 2;
-const maxCredit = 16;
 /** Below this, writing characters one by one beats the call into native code. */
 const shortText = 40;
 /** Longest encoding of a repeated list that is kept. */
@@ -21,53 +21,6 @@ const repeatedBytes = 128;
 const firstSlots = 8;
 // Emptied, not empty: V8 then handles it as it does the full ones.
 const noEntries = new Array<EncoderEntry | null>(1).fill(null).slice(1);
-
-interface StaticName {
-  readonly values: readonly string[];
-  readonly places: readonly number[];
-}
-// Emptied, not empty: V8 then handles them as it does the full ones.
-const notStatic: StaticName = { values: [""].slice(1), places: [0].slice(1) };
-/** The static table by name, for all encoders. */
-const staticNames: ReadonlyMap<string, StaticName> = new Map(
-  Array.from(staticNameIndex, ([text, first]) => {
-    const places: number[] = [];
-    for (let index = first; staticTable[index]?.name.text === text; index += 1) places.push(index);
-    return [text, { values: places.map((index) => staticTable[index]!.value), places }];
-  }),
-);
-
-/** What one encoder knows about a name: its values in the tables, and whether indexing them paid. */
-class EncoderName {
-  readonly name: HeaderName;
-  readonly staticIndex: number;
-  /** Static entries first, with their index; then dynamic ones, with minus their serial number. Never changed, as they may be shared. */
-  values: readonly string[];
-  places: readonly number[];
-  readonly staticCount: number;
-  credit = maxCredit;
-
-  constructor(name: HeaderName) {
-    this.name = name;
-    const found = staticNames.get(name.text) ?? notStatic;
-    this.staticIndex = found.places[0] ?? 0;
-    this.values = found.values;
-    this.places = found.places;
-    this.staticCount = found.values.length;
-  }
-
-  /** Not by `push`, which makes room for 16 more: most names have one value, on each of many connections. */
-  add(value: string, place: number): void {
-    this.values = this.values.concat([value]);
-    this.places = this.places.concat([place]);
-  }
-
-  forget(place: number): void {
-    const at = this.places.indexOf(place, this.staticCount);
-    this.places = this.places.toSpliced(at, 1);
-    this.values = this.values.toSpliced(at, 1);
-  }
-}
 
 class EncoderEntry {
   readonly owner: EncoderName;
