@@ -1,5 +1,5 @@
-import type { Body, BodySink, HeaderList, Service, Sink } from "@selvage/http2";
-import type { MeshExchange } from "../exchange.js";
+import { type Body, type BodySink, type HeaderList, noHeaders, type Service, type Sink } from "@selvage/http2";
+import type { MeshExchange, Peer } from "../exchange.js";
 import type { Layer } from "../layer.js";
 import { parseGrpcTimeout } from "./grpc-timeout.js";
 import { claimsIdentity } from "./mesh-header.js";
@@ -20,6 +20,10 @@ export class SanitizeLayer implements Layer {
 
 class SanitizeService implements Service {
   readonly #inner: Service;
+  /** What came last, and what was made of it: lists never change, and the same one comes again where heads repeat. */
+  #lastHeaders: HeaderList | null = null;
+  #lastPeer: Peer | null = null;
+  #lastKept: HeaderList = noHeaders;
 
   constructor(inner: Service) {
     this.#inner = inner;
@@ -35,14 +39,20 @@ class SanitizeService implements Service {
         if (peer !== null && name === timeLeftHeader) heedTimeLeft(x, headers[i + 1]!);
       } else if (name === "grpc-timeout") readDeadline(x, headers[i + 1]!);
     }
-    if (forged || peer !== null) {
-      const kept: string[] = forged ? withoutClaims(headers) : headers.slice();
-      if (peer !== null) kept.push("l5d-client-id", peer.toString());
-      x.headers = kept;
-    }
+    if (forged || peer !== null) x.headers = this.#sanitized(headers, peer, forged);
     // A tunnel's body has no trailers.
     if (x.body !== null && !x.tunnel) x.body = new SanitizedBody(x.body);
     this.#inner.call(x, sink);
+  }
+
+  #sanitized(headers: HeaderList, peer: Peer | null, forged: boolean): HeaderList {
+    if (headers === this.#lastHeaders && peer === this.#lastPeer) return this.#lastKept;
+    const kept: string[] = forged ? withoutClaims(headers) : headers.slice();
+    if (peer !== null) kept.push("l5d-client-id", peer.toString());
+    this.#lastHeaders = headers;
+    this.#lastPeer = peer;
+    this.#lastKept = kept;
+    return kept;
   }
 }
 

@@ -8,12 +8,21 @@ import { withoutHeader } from "./without-header.js";
  */
 export const timeLeftHeader = "l5d-time-left";
 
+// Most requests have the same time left.
+let toldMs = 0;
+let told = "";
+
 /** Tells a meshed endpoint the deadline of an exchange that has one. A tunnel has none beyond its head. */
 export function tellTimeLeft(x: MeshExchange, now: number): void {
   if (x.tunnel || isGrpcRequest(x.method, x.headers)) return;
   // Of an attempt before this one on the same exchange.
   const headers = withoutHeader(x.headers, timeLeftHeader);
-  headers.push(timeLeftHeader, String(Math.max(1, Math.floor(x.deadlineAt - now))));
+  const leftMs = Math.max(1, Math.floor(x.deadlineAt - now));
+  if (leftMs !== toldMs) {
+    toldMs = leftMs;
+    told = String(leftMs);
+  }
+  headers.push(timeLeftHeader, told);
   x.headers = headers;
 }
 

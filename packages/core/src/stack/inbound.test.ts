@@ -73,6 +73,21 @@ test("the application sees who the peer is, and nothing that was forged", () => 
   expect(f.exit.calls[1]!.x.headers).toEqual(["accept", "*/*"]);
 });
 
+test("headers that come again, as the same list, say who this peer is", () => {
+  const f = new Fixture(null);
+  const other: Peer = { trustDomain: "t", toString: () => "spiffe://t/batch" };
+  for (const headers of [
+    ["accept", "*/*"],
+    ["accept", "*/*", "l5d-client-id", "forged"],
+  ]) {
+    f.exit.calls.length = 0;
+    for (const one of [peer, peer, other, null, peer]) f.call({ peer: one, headers });
+    const ids = f.exit.calls.map(({ x }) => x.headers.slice(2));
+    const [mine, theirs] = [peer, other].map((one) => ["l5d-client-id", one.toString()]);
+    expect(ids).toEqual([mine, mine, theirs, [], mine]);
+  }
+});
+
 test("trailers claim no identity either", async () => {
   const f = new Fixture(null);
   const body = new TestBody();

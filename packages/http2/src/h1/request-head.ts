@@ -1,4 +1,4 @@
-import type { Exchange } from "../exchange.js";
+import type { Exchange, HeaderCase, HeaderList } from "../exchange.js";
 import type { FieldWriter } from "./field-writer.js";
 import { isAuthority, isTarget, isToken } from "./grammar.js";
 
@@ -14,6 +14,13 @@ export class RequestHead {
   readonly #fields: FieldWriter;
   #authority = "";
   #method = "GET";
+  // What `text` was made of last, if it had no body.
+  #lastHeaders: HeaderList | null = null;
+  #lastCase: HeaderCase | null = null;
+  #lastMethod = "";
+  #lastPath = "";
+  #lastAuthority = "";
+  #lastVersion = "";
 
   constructor(fields: FieldWriter) {
     this.#fields = fields;
@@ -22,6 +29,8 @@ export class RequestHead {
   encode(x: Exchange): void {
     const fields = this.#fields;
     fields.encode(x.headers, x.headerCase);
+    if (this.#repeats(x)) return;
+    this.#lastHeaders = null;
     this.chunked = false;
     this.fault = fields.fault ?? this.#check(x);
     if (this.fault !== null) return;
@@ -37,6 +46,29 @@ export class RequestHead {
     else if (old) text += "Connection: close\r\n";
     else if (trailersAccepted) text += "TE: trailers\r\nConnection: TE\r\n";
     this.text = `${text}\r\n`;
+    if (isPlain(x)) this.#remember(x);
+  }
+
+  /** `text` is what it would be. A list of headers never changes, so that the same one says the same. */
+  #repeats(x: Exchange): boolean {
+    return (
+      x.headers === this.#lastHeaders &&
+      x.path === this.#lastPath &&
+      x.method === this.#lastMethod &&
+      x.authority === this.#lastAuthority &&
+      x.version === this.#lastVersion &&
+      x.headerCase === this.#lastCase &&
+      isPlain(x)
+    );
+  }
+
+  #remember(x: Exchange): void {
+    this.#lastHeaders = x.headers;
+    this.#lastCase = x.headerCase;
+    this.#lastMethod = x.method;
+    this.#lastPath = x.path;
+    this.#lastAuthority = x.authority;
+    this.#lastVersion = x.version;
   }
 
   #check(x: Exchange): string | null {
@@ -92,6 +124,10 @@ export class RequestHead {
     this.chunked = true;
     return "Transfer-Encoding: chunked\r\n";
   }
+}
+
+function isPlain(x: Exchange): boolean {
+  return x.body === null && !x.tunnel && !x.absoluteForm;
 }
 
 function target(x: Exchange): string {
