@@ -55,9 +55,9 @@ export {
   http2Defaults,
   type Protection,
   resolveHttp2,
-  type Ticker,
 } from "./h2/limits.js";
 export { ServerSession, type ServerSessionListener } from "./h2/server-session.js";
+export type { Ticker } from "./h2/shared-ticker.js";
 export { HttpServer } from "./server/http-server.js";
 export { type HttpServerOptions, httpServerDefaults } from "./server/http-server-options.js";
 export { ServedTunnel } from "./server/served-tunnel.js";

@@ -1,11 +1,5 @@
 import { Exchange } from "../exchange.js";
-
-/** Timers as the engine uses them, so that tests can bring their own. */
-export interface Ticker {
-  /** Calls `tick` every `everyMs` until `clear`. Must not keep the process alive. */
-  set(tick: () => void, everyMs: number): unknown;
-  clear(handle: unknown): void;
-}
+import { SharedTicker, type Ticker } from "./shared-ticker.js";
 
 /** Options of an HTTP/2 session, of both roles. Sizes in bytes, times in milliseconds. */
 export interface Http2Options {
@@ -82,10 +76,7 @@ export type Protection =
 
 export type Http2Config = Readonly<Required<Http2Options>>;
 
-const ticker: Ticker = Object.freeze({
-  set: (tick: () => void, everyMs: number) => setInterval(tick, everyMs).unref(),
-  clear: (handle: unknown) => clearInterval(handle as NodeJS.Timeout),
-});
+const ticker = new SharedTicker();
 
 export const http2Defaults: Http2Config = Object.freeze({
   maxConcurrentStreams: 256,

@@ -11,7 +11,7 @@ const blockBytes = 16_384;
 const referenceBytes = 4_096;
 /** Blocks that nobody uses now, for all connections of the process. */
 const freeBlocks: Buffer[] = [];
-const maxFreeBlocks = 64;
+const maxFreeBlocks = 32;
 
 const none: Buffer = Buffer.alloc(0);
 

@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import { errorCode, flag, frameType, preface, readUint32, writeFrameHeader } from "./frame.js";
 import { FrameReader } from "./frame-reader.js";
 import { HpackDecoder } from "./hpack-decoder.js";
-import type { Ticker } from "./limits.js";
+import type { Ticker } from "./shared-ticker.js";
 
 export interface Frame {
   type: number;
