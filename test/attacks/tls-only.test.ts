@@ -56,7 +56,7 @@ for (const form of forms) {
           else if (round % 2 === 0) socket.destroy();
           else socket.end();
         }
-        // Requests in plaintext are closed and counted, and not answered: the opening of every tenth that waits for its end.
+        // A request in plaintext is not answered, but closed and counted.
         const socket = await open();
         let answer = "";
         socket.on("data", (bytes) => {

@@ -139,11 +139,12 @@ ready(
 
     /** Connections that have served one request each, and stay. */
     async idle({ port, connections, host, path }) {
+      const answered = total + connections;
       for (let opened = 0; opened < connections; opened += 20) {
         const more = Math.min(20, connections - opened);
         await Promise.all(Array.from({ length: more }, () => open(port, ["h2"], new Once(host, path, 1))));
       }
-      while (total < connections && failure === null) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (total < answered && failure === null) await new Promise((resolve) => setTimeout(resolve, 5));
       if (failure !== null) throw new Error(failure);
       return { requests: total };
     },

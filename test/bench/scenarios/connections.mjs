@@ -5,7 +5,7 @@ import { PinnedProcess } from "../pinned-process.mjs";
 
 export const needs = ["openssl"];
 const connections = 2_000;
-/** What the first ones cost isn't what each one costs: pools, and 4 MiB of Node's compiler, which is needed once. */
+/** What the first ones cost isn't what each one costs: pools, and 4 MiB of Node's own program, which are read in once. */
 const before = 500;
 
 export async function start(bench) {

@@ -241,7 +241,7 @@ const endpoint = remade(() =>
 const list = remade(() => z.array(z.union([hostPort, endpoint()])));
 
 /** A file of endpoints: the same list, that may be empty. */
-export const endpointListSchema = remade(() => list());
+export const endpointListSchema = list;
 
 const endpoints = remade(() =>
   z.union([

@@ -1,28 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { ClientSession } from "./client-session.js";
 import { errorCode, flag, frameType } from "./frame.js";
 import { LastBlock } from "./last-block.js";
-import { type Http2Options, resolveHttp2 } from "./limits.js";
-import { ServerSession } from "./server-session.js";
-import { connectionOf, request, send, serviceOf, type Taken, Watcher } from "./test-exchanges.js";
-import { data, duplexPair, endAll, endHead, frame, get, headers, literals, post, RawPeer } from "./test-peer.js";
-
-function server(options: Http2Options = {}) {
-  const [ours, theirs] = duplexPair();
-  const taken: Taken[] = [];
-  const service = serviceOf((one) => {
-    taken.push(one);
-    one.x.body?.pipe(one);
-  });
-  new ServerSession(ours, connectionOf(ours), service, resolveHttp2(options), { onClosed: () => {} });
-  return { peer: new RawPeer(theirs).greet(), taken };
-}
-
-function client() {
-  const [ours, theirs] = duplexPair();
-  const session = new ClientSession(ours, resolveHttp2({}), new Watcher());
-  return { session, peer: new RawPeer(theirs, true).greetAsServer() };
-}
+import { client, request, send, server } from "./test-exchanges.js";
+import { data, endAll, endHead, frame, get, headers, literals, post } from "./test-peer.js";
 
 const block = (id: number, octets: Uint8Array, flags: number = endAll) => frame(frameType.headers, flags, id, octets);
 /** `:path` with incremental indexing: the newest entry of the dynamic table, which is index 62. */

@@ -1,29 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Exchange } from "../exchange.js";
-import { ClientSession } from "./client-session.js";
 import { errorCode, flag, frameType, setting } from "./frame.js";
 import { type Http2Options, resolveHttp2 } from "./limits.js";
 import { ServerSession } from "./server-session.js";
-import { Answer, bodyOf, connectionOf, request, send, serviceOf, type Taken, Watcher } from "./test-exchanges.js";
+import { Answer, bodyOf, client, connectionOf, request, send, server, serviceOf } from "./test-exchanges.js";
 import { data, duplexPair, endAll, endHead, frame, get, headers, post, RawPeer } from "./test-peer.js";
-
-function server(options: Http2Options = {}) {
-  const [ours, theirs] = duplexPair();
-  const taken: Taken[] = [];
-  const service = serviceOf((one) => {
-    taken.push(one);
-    one.x.body?.pipe(one);
-  });
-  const session = new ServerSession(ours, connectionOf(ours), service, resolveHttp2(options), { onClosed: () => {} });
-  return { session, peer: new RawPeer(theirs).greet(), taken };
-}
-
-function client(options: Http2Options = {}, ...pairs: number[]) {
-  const [ours, theirs] = duplexPair();
-  const watcher = new Watcher();
-  const session = new ClientSession(ours, resolveHttp2(options), watcher);
-  return { session, watcher, peer: new RawPeer(theirs, true).greetAsServer(...pairs) };
-}
 
 const start = [":method", "GET", ":scheme", "http", ":path", "/"];
 
